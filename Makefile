@@ -1,0 +1,95 @@
+# Set-up happens once, in stamp files under .venv; the second run of any target is quick.
+#   make PYTHON=python3.12 demo      uses another interpreter
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+WHEELS := dist
+
+# .ci/run sets CI=true: there a skipped test is a failure, because every real component is installed.
+PYTEST := $(PY) -m pytest $(if $(filter true,$(CI)),-p tests.no_skips)
+# What is run again on the pure backend: everything that goes through the seam between native and pure.
+PURE_TESTS := tests/unit tests/machines tests/parity
+DEMO_ARGS ?=
+
+export UV_PYTHON_DOWNLOADS := never
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+RUST_SOURCES := $(wildcard Cargo.toml Cargo.lock) $(shell find rust -type f \( -name '*.rs' -o -name Cargo.toml \) 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-native test-pure test-slow test-rust lint format wheel bench bench-smoke clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null \
+	  || grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST))
+
+setup: $(VENV)/.native ## Create .venv, install the dependencies, build the Rust extension
+
+$(VENV)/.dependencies: pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "make: no '$(PYTHON)' here; install Python 3.11 or newer, or say make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "make: $$($(PYTHON) --version) is too old; Python 3.11 or newer is needed (make PYTHON=python3.12 ...)" >&2; exit 1; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "make: $(PYTHON) cannot create a virtual environment (on Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@echo "make: installing the Python dependencies into $(VENV)"
+	@$(PY) -m pip install --quiet uv
+	@$(PY) -m uv pip install --quiet --python $(PY) -r pyproject.toml --group dev
+	@touch $@
+
+$(VENV)/.native: $(VENV)/.dependencies pyproject.toml $(RUST_SOURCES)
+	@command -v cargo >/dev/null \
+	  || { echo "make: no Rust toolchain here (cargo not found); install one, see https://rustup.rs" >&2; exit 1; }
+	@echo "make: building the Rust extension (about a minute the first time)"
+	@$(PY) -m maturin develop --release --uv --quiet
+	@touch $@
+
+demo: $(VENV)/.native ## Three nodes in three processes connect and exchange blocks
+	@$(BIN)/mina-webrtc demo $(DEMO_ARGS)
+
+test: test-rust test-pure test-native test-slow ## Run every test: Rust, and Python on both backends
+
+test-rust: $(VENV)/.dependencies
+	cargo test --workspace --quiet
+
+test-native: $(VENV)/.native
+	MINA_WEBRTC_BACKEND=native $(PYTEST) -m "not slow"
+
+test-pure: $(VENV)/.native
+	MINA_WEBRTC_BACKEND=pure $(PYTEST) -m "not slow" $(PURE_TESTS)
+
+test-slow: $(VENV)/.native
+	MINA_WEBRTC_BACKEND=native $(PYTEST) -m slow --timeout 600
+
+lint: $(VENV)/.native ## Check formatting, style and types of Python and Rust
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+format: $(VENV)/.dependencies ## Format Python and Rust in place
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	cargo fmt --all
+
+wheel: $(VENV)/.dependencies ## Build the wheel into dist/
+	@command -v cargo >/dev/null \
+	  || { echo "make: no Rust toolchain here (cargo not found); install one, see https://rustup.rs" >&2; exit 1; }
+	@rm -rf $(WHEELS)
+	$(PY) -m maturin build --release --quiet --out $(WHEELS)
+	@ls $(WHEELS)
+
+bench: $(VENV)/.native ## Run the benchmarks; figures go to benches/results/summary.json
+	$(PY) -m benches
+
+bench-smoke: $(VENV)/.native
+	$(PY) -m benches --smoke
+
+clean: ## Remove everything that was built
+	rm -rf $(VENV) target $(WHEELS) .build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	find python tests benches -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -f python/mina_webrtc/_native*.so
