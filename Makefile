@@ -24,8 +24,7 @@ RUST_SOURCES := $(wildcard Cargo.toml Cargo.lock) $(shell find rust -type f \( -
 .PHONY: help setup demo test test-native test-pure test-slow test-rust lint format wheel bench bench-smoke clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null \
-	  || grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(VENV)/.native ## Create .venv, install the dependencies, build the Rust extension
 

@@ -1,0 +1,110 @@
+"""What several commands share: their options, and how option texts become values (wrong ones are usage errors)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mina_webrtc.errors import AddressError, ConfigError, KeyFormatError
+
+if TYPE_CHECKING:
+    from mina_webrtc.config import Config
+    from mina_webrtc.identity import ChainId
+    from mina_webrtc.wire.address import DialAddress
+
+
+class Level(StrEnum):
+    """Log levels."""
+
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+
+class Loop(StrEnum):
+    """Event loops."""
+
+    auto = "auto"
+    uvloop = "uvloop"
+    asyncio = "asyncio"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line, instead of text.")]
+LogLevel = Annotated[Level, typer.Option("--log-level", help="How much is logged, on standard error.")]
+LogJson = Annotated[bool, typer.Option("--log-json", help="Log JSON, one object a line.")]
+LoopName = Annotated[Loop, typer.Option("--loop", help="Event loop; auto is uvloop where it is installed.")]
+Chain = Annotated[
+    str, typer.Option("--chain", metavar="devnet|mainnet|HEX", help="Chain to be on, by name or 64 hex digits.")
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file",
+        metavar="FILE",
+        help="Secret key, as keygen writes it; - reads it from standard input, without echo on a terminal. "
+        "Default: the environment variable MINA_WEBRTC_SECRET_KEY, else a new key for this run.",
+    ),
+]
+CaFile = Annotated[
+    Path | None,
+    typer.Option("--ca-file", metavar="FILE", help="CA certificates (PEM) to trust for https signaling addresses."),
+]
+IceServers = Annotated[
+    list[str] | None,
+    typer.Option("--ice-server", metavar="URL", help="STUN or TURN server; repeatable. None is contacted by default."),
+]
+AllowLoopback = Annotated[
+    bool | None,
+    typer.Option(
+        "--allow-loopback/--no-allow-loopback",
+        help="Use loopback candidates. Default: only where the machine has no other address.",
+        show_default=False,
+    ),
+]
+
+
+def usage(option: str, message: object) -> typer.BadParameter:
+    """The usage error (exit code 2) that `message` is for `option`."""
+    return typer.BadParameter(str(message), param_hint=f"'{option}'")
+
+
+def chain_of(text: str) -> ChainId:
+    """The chain that `--chain` names."""
+    from mina_webrtc.identity import ChainId
+
+    match text.lower():
+        case "devnet":
+            return ChainId.DEVNET
+        case "mainnet":
+            return ChainId.MAINNET
+    try:
+        return ChainId.parse(text)
+    except KeyFormatError as error:
+        raise usage("--chain", f"{error} (or say devnet or mainnet)") from None
+
+
+def address_of(text: str, option: str) -> DialAddress:
+    """The dial address in `text`."""
+    from mina_webrtc.wire.address import DialAddress
+
+    try:
+        return DialAddress.parse(text)
+    except AddressError as error:
+        raise usage(option, f"{text!r}: {error}") from None
+
+
+def config_of(**settings: Any) -> Config:
+    """A `Config` of these settings; one that cannot work is a usage error that names its option."""
+    from mina_webrtc.config import Config
+
+    try:
+        return Config(**settings)
+    except ConfigError as error:
+        words = str(error).split(None, 1)
+        name = words[0].rstrip(":").replace("_", "-")
+        option = {"external-ips": "--external-ip", "trusted-proxies": "--trusted-proxy", "ice-servers": "--ice-server"}
+        raise usage(option.get(name, f"--{name}"), error) from None
