@@ -119,11 +119,26 @@ class RemoteProtocolError(ProtocolError):
 
 
 class ResolveError(MinaWebrtcError):
-    """A host name could not be resolved, or resolves to an address that the policy forbids."""
+    """A host name could not be resolved, or resolves to an address that the policy forbids.
+
+    `reason`: `bad_host`, `dns`, `dns_timeout`, `forbidden`.
+    """
+
+    def __init__(self, message: str, reason: str = "dns") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class SignalingError(MinaWebrtcError):
-    """The signaling exchange failed: connection, TLS, HTTP status, time, or a body that is not an answer."""
+    """The signaling exchange failed; the message names the stage.
+
+    `reason`: `refused`, `unreachable`, `tls`, `timeout`, `disconnected`, `redirect`, `too_large`, `not_json`,
+    `not_an_answer`, `bad_http`, `no_url`, `closed`.
+    """
+
+    def __init__(self, message: str, reason: str = "failed") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class TransportError(MinaWebrtcError):
