@@ -50,7 +50,7 @@ def program(
 def main() -> int:
     """Runs the command line on `sys.argv` and returns the exit code; foreseeable failures are one line on stderr."""
     try:
-        app()
+        app(prog_name="mina-webrtc")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     except KeyboardInterrupt:

@@ -35,11 +35,11 @@ def demo(
     log_level: LogLevel = Level.warning,
     log_json: LogJson = False,
 ) -> None:
-    """Start three nodes on this machine, connect each to the others, and exchange blocks.
+    """Connect three nodes on this machine and let them exchange blocks.
 
-    Every node asks every other for a block of 1 MiB, over WebRTC data channels, and checks the answer by its hash. The
-    nodes have new identities and talk on the loopback interface only. Ends by itself; the exit code is 0 only if
-    everything worked.
+    Three processes are started, each with a node that connects to the others. Every node asks every other for a block
+    of 1 MiB, over WebRTC data channels, and checks the answer by its hash. The nodes have new identities and talk on
+    the loopback interface only. Ends by itself; the exit code is 0 only if everything worked.
 
     \b
     Examples:

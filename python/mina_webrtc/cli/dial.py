@@ -67,11 +67,11 @@ def dial(
     log_level: LogLevel = Level.warning,
     log_json: LogJson = False,
 ) -> None:
-    """Connect to a peer, ask it for the peers it knows, and print how long each stage took.
+    """Connect to a peer and print how long each stage took.
 
-    With --count it does so again and again, as ping does, each time on a new connection, and prints statistics at the
-    end (also after Ctrl-C). The exit code is 0 only if every dial succeeded. Without a key each dial has a new
-    identity.
+    The first reply is the peer's answer to the question which peers it knows. With --count it dials again and again,
+    as ping does, each time on a new connection, and prints statistics at the end (also after Ctrl-C). The exit code is
+    0 only if every dial succeeded. Without a key each dial has a new identity.
 
     \b
     Examples:

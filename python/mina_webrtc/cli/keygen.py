@@ -34,7 +34,7 @@ def keygen(
     log_level: LogLevel = Level.warning,
     log_json: LogJson = False,
 ) -> None:
-    """Make a key and print its public key, peer id and libp2p peer id.
+    """Make a key; print its public key and its peer ids.
 
     The secret key is written to FILE only; without --out it is gone when the command ends. With --key-file nothing is
     made: the public side of that key is printed (- reads the key from standard input, without echo on a terminal).

@@ -91,10 +91,10 @@ def node(
     log_level: LogLevel = Level.warning,
     log_json: LogJson = False,
 ) -> None:
-    """Run a node until SIGINT or SIGTERM; SIGHUP reads the TLS files again.
+    """Run a node until SIGINT or SIGTERM.
 
     Prints the addresses at which others can dial it, one a line, then a line for each peer that comes or goes. A new
-    node knows nobody: give it addresses with --peer, or give its own to others.
+    node knows nobody: give it addresses with --peer, or give its own to others. SIGHUP reads the TLS files again.
 
     \b
     Examples:
