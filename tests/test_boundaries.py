@@ -25,7 +25,7 @@ FLOORS = (
     ("identity", "keyfile"),
     ("_backend",),
     ("_native", "_pure"),
-    ("errors",),
+    ("errors", "_version"),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # Arrows between rooms of one floor.
