@@ -195,11 +195,12 @@ def _hidden(ip: Ip) -> tuple[Ip, ...]:
         return (ip.sixtofour,)
     if ip.teredo is not None:
         return ip.teredo
-    if ip in _NAT64 or ip in _NAT64_LOCAL:
-        low = IPv4Address(int(ip) & 0xFFFFFFFF)
-        # RFC 8215: where the IPv4 address stands depends on a prefix length that only the local network knows, so a
-        # local form never counts as global; its low bits are looked at for the unspecified address only.
-        return (low,) if ip in _NAT64 else (low, ip)
+    if ip in _NAT64:
+        return (IPv4Address(int(ip) & 0xFFFFFFFF),)
+    if ip == _NAT64_LOCAL.network_address:
+        return (IPv4Address(0),)
+    # RFC 8215: where a local NAT64 form holds its IPv4 address is known to the local network only, so it stands for
+    # itself, which is not global
     return (ip,)
 
 
