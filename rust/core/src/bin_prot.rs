@@ -1,0 +1,291 @@
+//! `bin_prot` values, one after another (§8).
+
+use crate::error::BinProtFault;
+use crate::{Error, Result};
+
+const NEGATIVE: u8 = 0xff;
+const TWO: u8 = 0xfe;
+const FOUR: u8 = 0xfd;
+const EIGHT: u8 = 0xfc;
+
+/// Reads values from a slice. Non-minimal integers are accepted, as in the reference.
+#[derive(Debug, Clone)]
+pub struct Reader<'a> {
+    data: &'a [u8],
+    position: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads `data` from its beginning.
+    #[must_use]
+    pub const fn new(data: &'a [u8]) -> Self {
+        Self { data, position: 0 }
+    }
+
+    /// Reads `data` from `position` on, where another reader stopped.
+    #[must_use]
+    pub fn resume(data: &'a [u8], position: usize) -> Self {
+        Self { data, position: position.min(data.len()) }
+    }
+
+    /// How many bytes were read.
+    #[must_use]
+    pub const fn position(&self) -> usize {
+        self.position
+    }
+
+    /// How many bytes were not read yet.
+    #[must_use]
+    pub const fn remaining(&self) -> usize {
+        self.data.len() - self.position
+    }
+
+    /// An unsigned 64-bit number.
+    pub fn nat0(&mut self) -> Result<u64> {
+        Ok(match self.byte()? {
+            TWO => u16::from_le_bytes(self.array()?).into(),
+            FOUR => u32::from_le_bytes(self.array()?).into(),
+            EIGHT => u64::from_le_bytes(self.array()?),
+            // The reference also takes 0x80…0xfb and 0xff for themselves.
+            byte => byte.into(),
+        })
+    }
+
+    /// A signed number that must lie in `low..=high`.
+    pub fn integer(&mut self, low: i64, high: i64) -> Result<i64> {
+        let value = match self.byte()? {
+            NEGATIVE => match i8::from_le_bytes(self.array()?) {
+                value if value < 0 => value.into(),
+                _ => return Err(BinProtFault::NegativeCode.into()),
+            },
+            TWO => i16::from_le_bytes(self.array()?).into(),
+            FOUR => i32::from_le_bytes(self.array()?).into(),
+            EIGHT => i64::from_le_bytes(self.array()?),
+            byte => byte.into(),
+        };
+        if (low..=high).contains(&value) {
+            Ok(value)
+        } else {
+            Err(BinProtFault::Range { value, low, high }.into())
+        }
+    }
+
+    /// A bool.
+    pub fn boolean(&mut self) -> Result<bool> {
+        self.flag("bool")
+    }
+
+    /// Whether an option's value follows.
+    pub fn option(&mut self) -> Result<bool> {
+        self.flag("option")
+    }
+
+    /// An enum's index below `count` (1…256).
+    pub fn variant(&mut self, count: u16) -> Result<u8> {
+        if !(1..=256).contains(&count) {
+            return Err(Error::OutOfRange("count"));
+        }
+        let found = self.byte()?;
+        if u16::from(found) < count { Ok(found) } else { Err(BinProtFault::Variant { found, count }.into()) }
+    }
+
+    /// Exactly `length` bytes.
+    pub fn raw(&mut self, length: u64) -> Result<&'a [u8]> {
+        let left = self.remaining();
+        let end = usize::try_from(length).ok().filter(|length| *length <= left);
+        let length = end.ok_or(BinProtFault::Truncated { needed: length, left })?;
+        let bytes = &self.data[self.position..self.position + length];
+        self.position += length;
+        Ok(bytes)
+    }
+
+    /// A length and that many bytes.
+    pub fn string(&mut self) -> Result<&'a [u8]> {
+        let length = self.nat0()?;
+        self.raw(length)
+    }
+
+    /// A list of u8: a length and one int a byte.
+    pub fn byte_list(&mut self) -> Result<Vec<u8>> {
+        let needed = self.nat0()?;
+        let left = self.remaining();
+        // Every item takes a byte at least, so nothing is reserved that the input could not fill.
+        let count = usize::try_from(needed).ok().filter(|count| *count <= left);
+        let count = count.ok_or(BinProtFault::Truncated { needed, left })?;
+        let mut bytes = Vec::with_capacity(count);
+        for _ in 0..count {
+            let value = self.integer(0, 0xff)?;
+            bytes.push(u8::try_from(value).unwrap_or_default());
+        }
+        Ok(bytes)
+    }
+
+    /// Everything that is left.
+    pub fn rest(&mut self) -> &'a [u8] {
+        let bytes = &self.data[self.position..];
+        self.position = self.data.len();
+        bytes
+    }
+
+    /// An error when bytes are left over.
+    pub fn finish(&self) -> Result<()> {
+        match self.remaining() {
+            0 => Ok(()),
+            left => Err(BinProtFault::LeftOver(left).into()),
+        }
+    }
+
+    fn flag(&mut self, what: &'static str) -> Result<bool> {
+        match self.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            found => Err(BinProtFault::Flag { what, found }.into()),
+        }
+    }
+
+    fn byte(&mut self) -> Result<u8> {
+        Ok(u8::from_le_bytes(self.array()?))
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let left = self.remaining();
+        let bytes = self.data[self.position..].first_chunk();
+        let bytes = bytes.ok_or(BinProtFault::Truncated { needed: N as u64, left })?;
+        self.position += N;
+        Ok(*bytes)
+    }
+}
+
+/// Writes values, always in their minimal form.
+#[derive(Debug, Clone, Default)]
+pub struct Writer {
+    bytes: Vec<u8>,
+}
+
+impl Writer {
+    /// Nothing written yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { bytes: Vec::new() }
+    }
+
+    /// What was written so far.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// An unsigned 64-bit number.
+    pub fn nat0(&mut self, value: u64) {
+        let bytes = value.to_le_bytes();
+        match value {
+            0..0x80 => self.bytes.push(bytes[0]),
+            0x80..0x1_0000 => self.coded(TWO, &bytes[..2]),
+            0x1_0000..0x1_0000_0000 => self.coded(FOUR, &bytes[..4]),
+            _ => self.coded(EIGHT, &bytes),
+        }
+    }
+
+    /// A signed 64-bit number, or any smaller one.
+    pub fn integer(&mut self, value: i64) {
+        let bytes = value.to_le_bytes();
+        match value {
+            0..0x80 => self.bytes.push(bytes[0]),
+            -0x80..0 => self.coded(NEGATIVE, &bytes[..1]),
+            -0x8000..0x8000 => self.coded(TWO, &bytes[..2]),
+            -0x8000_0000..0x8000_0000 => self.coded(FOUR, &bytes[..4]),
+            _ => self.coded(EIGHT, &bytes),
+        }
+    }
+
+    /// A bool.
+    pub fn boolean(&mut self, value: bool) {
+        self.bytes.push(value.into());
+    }
+
+    /// Whether an option's value follows.
+    pub fn option(&mut self, present: bool) {
+        self.boolean(present);
+    }
+
+    /// An enum's index.
+    pub fn variant(&mut self, index: u8) {
+        self.bytes.push(index);
+    }
+
+    /// The bytes themselves.
+    pub fn raw(&mut self, data: &[u8]) {
+        self.bytes.extend_from_slice(data);
+    }
+
+    /// A length and the bytes.
+    pub fn string(&mut self, data: &[u8]) {
+        self.nat0(data.len() as u64);
+        self.raw(data);
+    }
+
+    /// A list of u8: a length and one int a byte.
+    pub fn byte_list(&mut self, data: &[u8]) {
+        self.nat0(data.len() as u64);
+        self.bytes.reserve(data.len() + 2 * data.iter().filter(|byte| **byte >= 0x80).count());
+        for byte in data {
+            self.integer((*byte).into());
+        }
+    }
+
+    fn coded(&mut self, code: u8, bytes: &[u8]) {
+        self.bytes.push(code);
+        self.bytes.extend_from_slice(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_round_trip_at_every_border() {
+        let borders =
+            [0, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x1_0000, 0x7fff_ffff, 0x8000_0000];
+        let wide = [0xffff_ffff, 0x1_0000_0000, i64::MAX];
+        for value in borders.into_iter().chain(wide).flat_map(|v| [v, -v, -v - 1]) {
+            let mut writer = Writer::new();
+            writer.integer(value);
+            let mut reader = Reader::new(writer.bytes());
+            assert_eq!(reader.integer(i64::MIN, i64::MAX), Ok(value));
+            assert_eq!(reader.finish(), Ok(()));
+            let mut writer = Writer::new();
+            writer.nat0(value.cast_unsigned());
+            assert_eq!(Reader::new(writer.bytes()).nat0(), Ok(value.cast_unsigned()));
+        }
+    }
+
+    #[test]
+    fn a_length_beyond_the_input_reserves_nothing() {
+        let huge = [EIGHT, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2];
+        assert!(Reader::new(&huge).byte_list().is_err());
+        assert!(Reader::new(&huge).string().is_err());
+        assert!(Reader::new(&huge).raw(u64::MAX).is_err());
+    }
+
+    #[test]
+    fn bytes_over_a_hundred_twenty_seven_take_three() {
+        let mut writer = Writer::new();
+        writer.byte_list(&[1, 0x80, 0xff]);
+        assert_eq!(writer.bytes(), [3, 1, 0xfe, 0x80, 0, 0xfe, 0xff, 0]);
+        assert_eq!(Reader::new(writer.bytes()).byte_list(), Ok(vec![1, 0x80, 0xff]));
+    }
+
+    #[test]
+    fn no_input_of_two_bytes_panics() {
+        for bytes in (0..=u16::MAX).map(u16::to_le_bytes) {
+            let reader = Reader::new(&bytes);
+            let _ = reader.clone().nat0();
+            let _ = reader.clone().integer(-1, 1);
+            let _ = reader.clone().byte_list();
+            let _ = reader.clone().string();
+            let _ = reader.clone().variant(3);
+            let _ = reader.clone().option();
+        }
+    }
+}
