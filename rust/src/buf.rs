@@ -1,0 +1,38 @@
+//! What Python hands in.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyMemoryView};
+
+/// From how many bytes on work is done with the interpreter released.
+const LONG: usize = 8 * 1024;
+
+/// Any object with the buffer protocol. `bytes` are read in place; everything else is copied, because other threads
+/// could change it while it is read.
+pub struct Input<'py>(Bound<'py, PyBytes>);
+
+impl Input<'_> {
+    pub fn as_slice(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
+    pub fn into_bytes(self) -> Py<PyBytes> {
+        self.0.unbind()
+    }
+}
+
+impl<'py> FromPyObject<'_, 'py> for Input<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(bytes) = object.cast::<PyBytes>() {
+            return Ok(Self(bytes.to_owned()));
+        }
+        let copy = PyMemoryView::from(&object)?.call_method0("tobytes")?;
+        Ok(Self(copy.cast_into()?))
+    }
+}
+
+/// Does `work` on `size` bytes, without the interpreter if it takes long.
+pub fn released<T: Send>(py: Python<'_>, size: usize, work: impl FnOnce() -> T + Send) -> T {
+    if size < LONG { work() } else { py.detach(work) }
+}
