@@ -19,6 +19,10 @@ class BackendWarning(UserWarning):
     """The native backend could not be used and the pure-Python one took its place."""
 
 
+class KeyFileWarning(UserWarning):
+    """Others than the owner may read or write a secret key's file."""
+
+
 # ---------------------------------------------------------------- input that does not parse
 
 
