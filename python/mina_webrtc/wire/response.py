@@ -7,7 +7,7 @@ from enum import Enum
 from msgspec import Struct
 
 from mina_webrtc.errors import SignalError
-from mina_webrtc.wire.json import Bytes, UNIT, Json, parse_json, read_variant
+from mina_webrtc.wire.json import UNIT, Bytes, Json, parse_json, read_variant
 from mina_webrtc.wire.offer import Answer, read_answer_json
 
 

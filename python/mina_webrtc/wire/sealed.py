@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from msgspec import Struct
 
 from mina_webrtc._backend import base58_decode, base58_encode
