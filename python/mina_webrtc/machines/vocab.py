@@ -16,7 +16,6 @@ from mina_webrtc.wire.auth import ConnectionAuth
 from mina_webrtc.wire.signal import Offer, P2pConnectionResponse
 
 
-
 class Settings(Struct, frozen=True, kw_only=True):
     """What the machines need to know about this node. Times in seconds; the defaults stand in `config.py`."""
 
@@ -34,6 +33,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Unanswered requests per peer on channel 7, in each direction, timed-out ones included (§7)."""
     outgoing_timeout: float
     incoming_timeout: float
+    yield_timeout: float = 4.0
+    """Both dialled at once and the peer's own dial wins (§4): how long its offer may take to come (its gathering, 3 s,
+    and the way here) before our dial fails with `AlreadyConnected`."""
     caution: float
     """How long first messages wait on channels 1–8 towards a peer without our mark (§6)."""
     handler_timeout: float
@@ -84,6 +86,8 @@ class Timer(Enum):
 
     ATTEMPT = "attempt"
     """The whole attempt, from the dial or the offer to ready, must be over (§6: 15 s out, 30 s in)."""
+    YIELD = "yield"
+    """Our dial `conn` gave way to a connection that the peer offers; that one should be ready by now (§4)."""
     CAUTION = "caution"
     """A channel to a peer without our mark has been open long enough to send first (§6)."""
     RPC_REPLY = "rpc_reply"
@@ -160,6 +164,12 @@ class OfferReceived(Event, frozen=True):
     source: str
     own_fingerprint: bool
     """Whether its SDP carries a DTLS fingerprint of this process (§3 Reflection)."""
+
+
+class OfferWithdrawn(Event, frozen=True):
+    """Whoever posted the offer of exchange `signal` hung up before we answered; a no-op when it was answered."""
+
+    signal: int
 
 
 class OfferPrepared(Event, frozen=True):

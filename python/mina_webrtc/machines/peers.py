@@ -1,0 +1,388 @@
+"""All peers: the root machine. It gives out connection ids, keeps every attempt's state, and decides what concerns more
+than one of them: capacity, dials, offers, and which of two connections to one peer survives (protocol.md §4, §6).
+
+A table that changes in place, of states that do not: an event costs its own transition, not a copy of the world.
+Deterministic: the same events at the same times give the same effects.
+
+Capacity: nobody above `max_peers`. An offer is admitted while ready peers and attempts of both directions, counted by
+peer id, leave room, and looked at again when it is ready. A dial needs room beside ready peers and other dials only, so
+that no flood of offers keeps us from dialling.
+
+Both dial at once: the offer of the lesser peer id is rejected with `AlreadyConnected`, the other one connects, and both
+dials succeed with it (`dials`). When both are offered in good faith, both may authenticate: `slots.beats` decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mina_webrtc.errors import KeyFormatError, LocalProtocolError
+from mina_webrtc.identity import PeerId
+from mina_webrtc.machines import incoming, outgoing
+from mina_webrtc.machines.addresses import AddressBook
+from mina_webrtc.machines.admission import Admission, Refusal, source_key
+from mina_webrtc.machines.dials import Dials
+from mina_webrtc.machines.finalize import FinalizeSuccess
+from mina_webrtc.machines.peer import Success
+from mina_webrtc.machines.rpc import AnswerPeers
+from mina_webrtc.machines.slots import Slot, beats
+from mina_webrtc.machines.state import Attempt, Error, State, advance, step
+from mina_webrtc.machines.vocab import (
+    AttemptFailed,
+    CloseRequested,
+    DialCancelled,
+    DialFailed,
+    DialRequested,
+    DialSucceeded,
+    Effect,
+    Event,
+    FailRequest,
+    Failure,
+    Ignored,
+    OfferReceived,
+    OfferRejected,
+    OfferWithdrawn,
+    PeerClosed,
+    PeerReady,
+    RequestHandled,
+    RequestMade,
+    Respond,
+    Settings,
+    Stage,
+    Timer,
+    TimerFired,
+)
+from mina_webrtc.wire.address import Relayed
+from mina_webrtc.wire.messages import encode_initial_peers
+
+Effects = list[Effect]
+
+SUPERSEDED = "another connection to the same peer is ready"
+
+
+class Peers:
+    """The core of one node. `on` raises `LocalProtocolError` for an event that cannot happen, and has changed nothing
+    then."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._me = settings.public_key.peer_id
+        self._next_conn = 1
+        self._states: dict[int, State] = {}
+        self._slots: dict[PeerId, Slot] = {}
+        self._ready: dict[PeerId, int] = {}
+        self._dialled: dict[PeerId, int] = {}
+        self._signals: dict[int, int] = {}
+        self._dials = Dials(settings.yield_timeout)
+        self._admission = Admission(settings)
+        self._book = AddressBook(settings.max_initial_peers)
+        self._own: dict[type[Event], Callable[[Any, float], Effects]] = {
+            DialRequested: self._dial,
+            DialCancelled: self._cancel,
+            CloseRequested: self._close,
+            OfferReceived: self._offer,
+            OfferWithdrawn: self._withdraw,
+            RequestMade: self._request,
+            TimerFired: self._timer,
+        }
+
+    def on(self, event: Event, now: float) -> Effects:
+        """What is to be done about `event`; `now` in seconds on any clock that does not go back."""
+        handler = self._own.get(type(event))
+        return self._pass(event, now) if handler is None else handler(event, now)
+
+    def state(self) -> dict[str, Any]:
+        """A plain snapshot, of public data only."""
+        attempts, ready = [], []
+        for conn, state in self._states.items():
+            link = state.link
+            entry = {"conn": conn, "peer": str(link.peer), "outgoing": link.outgoing}
+            if isinstance(state, Success):
+                requests = state.requests
+                counts = {"asked": len(requests.asked), "asking": len(requests.asking)}
+                ready.append({**entry, "marked": state.marked, **counts})
+            else:
+                attempts.append({**entry, "state": type(state).__name__, "source": link.source})
+        return {
+            "peer": str(self._me),
+            "ready": ready,
+            "attempts": attempts,
+            "dials": len(self._dials),
+            "offers_remembered": self._admission.remembered,
+            "addresses": len(self._book),
+        }
+
+    # ------------------------------------------------------------ the application
+
+    def _dial(self, event: DialRequested, now: float) -> Effects:
+        address, peer = event.address, event.address.peer
+        slot = self._slots.get(peer)
+        if slot is not None and slot.ready is not None:
+            return [DialSucceeded(event.dial, slot.ready, peer)]
+        if slot is not None and (slot.outgoing is not None or slot.given_way is not None):
+            failure = self._too_many()
+            if failure is None:
+                self._dials.join(event.dial, slot)
+            return [] if failure is None else [DialFailed(event.dial, failure)]
+        failure = self._undiallable(event) or self._too_many() or self._no_room()
+        if failure is not None:
+            return [DialFailed(event.dial, failure)]
+        slot = slot or Slot(peer)
+        self._dials.join(event.dial, slot)
+        self._slots[peer] = slot
+        link = Attempt(
+            conn=self._new_conn(),
+            settings=self._settings,
+            peer=peer,
+            key=peer.public_key,
+            outgoing=True,
+            deadline=now + self._settings.outgoing_timeout,
+            address=address,
+        )
+        slot.outgoing = self._dialled[peer] = link.conn
+        return self._begin(outgoing.Init(link), event, now)
+
+    def _undiallable(self, event: DialRequested) -> Failure | None:
+        peer = event.address.peer
+        if peer == self._me:
+            return Failure(Stage.ADDRESS, "self", "the address names this node itself")
+        if isinstance(event.address.method, Relayed):
+            return Failure(Stage.ADDRESS, "relay_unsupported", "this version does not dial through a relay")
+        try:
+            peer.public_key  # noqa: B018  # a peer id's text is not checked against the curve, §1
+        except KeyFormatError as error:
+            return Failure(Stage.ADDRESS, "invalid_peer_id", str(error))
+        return None
+
+    def _too_many(self) -> Failure | None:
+        cap = self._settings.max_pending_outgoing
+        if max(len(self._dials), len(self._dialled)) < cap:
+            return None
+        return Failure(Stage.ADDRESS, "too_many_pending", f"{cap} dials are under way")
+
+    def _no_room(self) -> Failure | None:
+        taken = len(self._ready) + sum(peer not in self._ready for peer in self._dialled)
+        if taken < self._settings.max_peers:
+            return None
+        return Failure(Stage.READY, "capacity", f"{taken} peers are connected or dialled")
+
+    def _cancel(self, event: DialCancelled, now: float) -> Effects:
+        slot = self._dials.leave(event.dial)
+        if slot is None:
+            return [Ignored(0, "DialCancelled")]
+        if slot.dials:
+            return []
+        effects = self._dials.stop_waiting(slot)
+        if slot.outgoing is not None:
+            stage = self._states[slot.outgoing].stage
+            self._end(slot.outgoing, Failure(stage, "cancelled", "nobody waits for the dial any more"), effects, now)
+        self._forget(slot)
+        return effects
+
+    def _close(self, event: CloseRequested, now: float) -> Effects:
+        slot = self._slots.get(event.peer)
+        if slot is None:
+            return [Ignored(0, "CloseRequested")]
+        failure = Failure(Stage.CLOSED, "closed", "closed by the application")
+        effects = self._dials.fail(slot, failure)
+        for conn in (slot.ready, slot.outgoing, *slot.incoming):
+            if conn is not None:
+                self._end(conn, failure, effects, now)
+        self._forget(slot)
+        return effects
+
+    def _request(self, event: RequestMade, now: float) -> Effects:
+        state = self._states.get(event.conn)
+        if isinstance(state, Success):
+            return self._pass(event, now)
+        if state is not None:
+            return [FailRequest(event.request, "not_ready")]
+        self._stray(event, event.conn)
+        return [FailRequest(event.request, "closed")]
+
+    # ------------------------------------------------------------ offers
+
+    def _offer(self, event: OfferReceived, now: float) -> Effects:
+        key = event.offer.identity_pub_key
+        peer = key.peer_id
+        slot = self._slots.get(peer)
+        connected = slot is not None and self._stands(slot, event.source)
+        full = slot is None and len(self._slots) >= self._settings.max_peers
+        verdict = self._admission.judge(event, connected=connected, full=full)
+        if isinstance(verdict, Refusal):
+            respond = Respond(event.signal, verdict.response, None, verdict.overloaded)
+            return [respond, OfferRejected(event.source, peer, verdict.reason, verdict.bad)]
+        effects = self._admission.enter(event, now)
+        slot = self._slots.setdefault(peer, slot or Slot(peer))
+        link = Attempt(
+            conn=self._new_conn(),
+            settings=self._settings,
+            peer=peer,
+            key=key,
+            outgoing=False,
+            deadline=now + self._settings.incoming_timeout,
+            source=event.source,
+        )
+        slot.incoming.append(link.conn)
+        self._signals[event.signal] = link.conn
+        effects += self._begin(incoming.Init(link, verdict.usable, verdict.mark), event, now)
+        return effects + self._dials.reconsider(slot, now)
+
+    def _stands(self, slot: Slot, source: str) -> bool:
+        """Whether the offerer is connected or connecting already, and not to be given a second connection (§4).
+
+        An attempt that only claims to be this peer, and from another address, is no connection of it: who posts forged
+        offers in somebody's name does not keep that one out.
+        """
+        if slot.peer > self._me:
+            return False
+        if slot.ready is not None or slot.outgoing is not None:
+            return True
+        mine = source_key(source)
+        return any(source_key(self._states[conn].link.source or "") == mine for conn in slot.incoming)
+
+    def _withdraw(self, event: OfferWithdrawn, now: float) -> Effects:
+        conn = self._signals.get(event.signal)
+        if conn is None:
+            return [Ignored(0, "OfferWithdrawn")]
+        return self._move(self._states[conn], event, now)
+
+    # ------------------------------------------------------------ one connection
+
+    def _new_conn(self) -> int:
+        conn = self._next_conn
+        self._next_conn += 1
+        return conn
+
+    def _begin(self, state: State, event: Event, now: float) -> Effects:
+        self._states[state.link.conn] = state
+        return self._move(state, event, now)
+
+    def _timer(self, event: TimerFired, now: float) -> Effects:
+        if event.timer is Timer.OFFER_MEMORY:
+            return self._admission.forget(now)
+        if event.timer is not Timer.YIELD:
+            return self._pass(event, now)
+        slot = self._dials.waiting_with(event.conn)
+        if slot is None:
+            return self._stray(event, event.conn)
+        effects = self._dials.reconsider(slot, now)
+        self._forget(slot)
+        return effects
+
+    def _pass(self, event: Event, now: float) -> Effects:
+        conn: int = event.conn  # type: ignore[attr-defined]  # every event but those of `_own` has one
+        state = self._states.get(conn)
+        return self._stray(event, conn) if state is None else self._move(state, event, now)
+
+    def _stray(self, event: Event, conn: int) -> Effects:
+        if not 0 < conn < self._next_conn:
+            raise LocalProtocolError(f"{type(event).__name__} of connection {conn}, which never was")
+        return [Ignored(conn, type(event).__name__)]
+
+    def _move(self, before: State, event: Event, now: float) -> Effects:
+        """One event of one connection, and what its outcome means for others."""
+        after, effects = step(before, event, now)
+        if after is before:
+            return effects
+        self._left(before)
+        if isinstance(after, Error):
+            self._ended(before, after, effects, now)
+        elif isinstance(after, FinalizeSuccess):
+            self._authenticated(after, effects, now)
+        else:
+            self._states[after.link.conn] = after
+            if isinstance(after, Success):
+                self._answer_peers(after, effects, now)
+        return effects
+
+    def _left(self, before: State) -> None:
+        if isinstance(before, incoming.AnswerSdpCreatePending):
+            del self._signals[before.signal]
+
+    def _answer_peers(self, state: Success, effects: Effects, now: float) -> None:
+        for asked in [effect for effect in effects if type(effect) is AnswerPeers]:
+            effects.remove(asked)
+            addresses = self._book.told_to(state.link.peer)
+            body = encode_initial_peers(addresses, self._settings.max_initial_peers)
+            effects += self._pass(RequestHandled(asked.conn, asked.rpc_id, body), now)
+
+    def _end(self, conn: int, failure: Failure, effects: Effects, now: float, *, replaced: bool = False) -> None:
+        """Ends a connection for a reason outside of it."""
+        before = self._states[conn]
+        self._left(before)
+        after, more = before.end(failure)
+        effects += advance(after, more, now)[1]
+        self._ended(before, after, effects, now, replaced=replaced)
+
+    def _ended(self, before: State, after: Error, effects: Effects, now: float, *, replaced: bool = False) -> None:
+        link, failure = after.link, after.failure
+        slot = self._slots[link.peer]
+        del self._states[link.conn]
+        if isinstance(before, Success):
+            slot.ready = None
+            del self._ready[link.peer]
+            effects.append(PeerClosed(link.conn, link.peer, failure, replaced))
+        else:
+            self._leave_pending(slot, link)
+            effects.append(AttemptFailed(link.conn, link.outgoing, link.peer, link.source, failure))
+            if link.outgoing:
+                effects += self._dials.attempt_over(slot, link, failure, now)
+            else:
+                effects += self._dials.reconsider(slot, now)
+        self._forget(slot)
+
+    def _leave_pending(self, slot: Slot, link: Attempt) -> None:
+        if link.outgoing:
+            slot.outgoing = None
+            del self._dialled[link.peer]
+        else:
+            slot.incoming.remove(link.conn)
+            self._admission.leave(link.source or "")
+
+    def _forget(self, slot: Slot) -> None:
+        if slot.empty:
+            self._slots.pop(slot.peer, None)
+
+    # ------------------------------------------------------------ becoming ready
+
+    def _authenticated(self, success: FinalizeSuccess, effects: Effects, now: float) -> None:
+        link = success.link
+        slot = self._slots[link.peer]
+        failure = self._no_place(link, slot)
+        if failure is not None:
+            after, more = success.end(failure)
+            effects += advance(after, more, now)[1]
+            self._ended(success, after, effects, now)
+            return
+        if slot.ready is not None:
+            # §4: only now, authenticated, may a connection take another's place
+            replaced = Failure(Stage.CLOSED, "replaced", "a newer connection to the same peer took its place")
+            self._end(slot.ready, replaced, effects, now, replaced=True)
+        state, more = success.admit(now)
+        effects += advance(state, more, now)[1]
+        self._states[link.conn] = state
+        self._leave_pending(slot, link)
+        slot.ready = self._ready[link.peer] = link.conn
+        if link.address is not None:
+            self._book.record(link.address)
+        effects.append(PeerReady(link.conn, link.peer, link.outgoing, state.marked, link.address))
+        effects += self._dials.succeed(slot, link.conn)
+        self._drop_rivals(slot, link, effects, now)
+
+    def _no_place(self, link: Attempt, slot: Slot) -> Failure | None:
+        if slot.ready is not None:
+            if beats(link, self._states[slot.ready].link):
+                return None
+            return Failure(Stage.READY, "superseded", SUPERSEDED)
+        if len(self._ready) >= self._settings.max_peers:
+            return Failure(Stage.READY, "capacity", f"{len(self._ready)} peers are connected")
+        return None
+
+    def _drop_rivals(self, slot: Slot, link: Attempt, effects: Effects, now: float) -> None:
+        """Attempts with a peer that is ready now, and that could not take its place anyhow."""
+        for conn in (slot.outgoing, *slot.incoming):
+            if conn is not None and not beats(self._states[conn].link, link):
+                stage = self._states[conn].stage
+                self._end(conn, Failure(stage, "superseded", SUPERSEDED), effects, now)
