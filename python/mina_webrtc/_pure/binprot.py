@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NoReturn, final
 
-from mina_webrtc._pure.convert import I64_HIGH, I64_LOW, U8, U16, U64, instance_of, octets, unsigned, within
+from mina_webrtc._pure.convert import I64_HIGH, I64_LOW, U8, U64, instance_of, octets, unsigned, within
 from mina_webrtc._pure.values import Sealed
 from mina_webrtc.errors import BinProtError
 
@@ -65,7 +65,7 @@ class BinProtReader(Sealed):
 
     def variant(self, count: int) -> int:
         """One byte, an enum's index below `count`."""
-        count = unsigned(count, U16)
+        count = within(count, 1, U8 + 1)
         found = self._take(1)[0]
         if found >= count:
             raise BinProtError(f"variant {found} is not below {count}")

@@ -6,9 +6,8 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b, md5
 from typing import TYPE_CHECKING, ClassVar, Final, final
 
-from mina_webrtc._pure.convert import U8, U32, U64, characters, octets, unsigned
+from mina_webrtc._pure.convert import U8, U32, characters, octets, unsigned
 from mina_webrtc._pure.values import Value, unhex
-from mina_webrtc.errors import KeyFormatError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -55,7 +54,7 @@ class ChainId(Value):
         numbers = [
             unsigned(value, U32) for value in (k, slots_per_epoch, slots_per_sub_window, delta, tx_pool_max_size)
         ]
-        genesis = "".join(map(str, numbers)) + _date(unsigned(genesis_timestamp_ms, U64))
+        genesis = "".join(map(str, numbers)) + _date(unsigned(genesis_timestamp_ms, LAST_MS))
         parts = [characters(genesis_state_hash), *digests, _blake2b(genesis).hex(), *map(_md5, versions)]
         return ChainId._of(_blake2b("".join(parts)))
 
@@ -68,13 +67,11 @@ class ChainId(Value):
 
 
 def _date(milliseconds: int) -> str:
-    if milliseconds > LAST_MS:
-        raise KeyFormatError("the genesis timestamp is after the year 9999")
     return f"{EPOCH + timedelta(milliseconds=milliseconds):%Y-%m-%d %H:%M:%S.%f}Z"
 
 
 def _blake2b(text: str) -> bytes:
-    return blake2b(text.encode(), digest_size=32).digest()
+    return blake2b(text.encode(errors="replace"), digest_size=32).digest()
 
 
 def _md5(version: int) -> str:

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 U8 = 2**8 - 1
-U16 = 2**16 - 1
 U32 = 2**32 - 1
 U64 = 2**64 - 1
 I64_LOW, I64_HIGH = -(2**63), 2**63 - 1
@@ -27,10 +26,8 @@ def octets(data: Buffer) -> bytes:
 
 
 def characters(text: str) -> str:
-    """`text` itself. `TypeError` for what is no string, `UnicodeEncodeError` for one with lone surrogates."""
+    """`text` itself. `TypeError` for what is no string."""
     instance_of(str, text)
-    if not text.isascii():
-        text.encode()
     return text
 
 

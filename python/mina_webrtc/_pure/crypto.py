@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from mina_webrtc._pure.convert import characters, instance_of, octets
 from mina_webrtc._pure.identity import PublicKey, SecretKey
 from mina_webrtc._pure.values import Sealed
-from mina_webrtc.errors import DecryptionError, NonContributoryKeyError
+from mina_webrtc.errors import DecryptionError, NonContributoryKeyError, SdpError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -22,8 +22,11 @@ NONCE, TAG = 12, 16
 
 
 def sdp_hash(sdp: str) -> bytes:
-    """SHA-256 of the UTF-8 bytes of `sdp`, exactly as it stands."""
-    return sha256(characters(sdp).encode()).digest()
+    """SHA-256 of the UTF-8 bytes of `sdp`, exactly as it stands. Raises `SdpError` when it has none."""
+    try:
+        return sha256(characters(sdp).encode()).digest()
+    except UnicodeEncodeError:
+        raise SdpError("the SDP holds a lone surrogate: it has no UTF-8 form") from None
 
 
 @final

@@ -101,7 +101,7 @@ class SecretKey(Sealed):
     def __repr__(self) -> str:
         return 'SecretKey("***")'
 
-    def __eq__(self, other: object) -> bool:
+    def __eq__(self, other: object, /) -> bool:
         return compare_digest(self._seed, other._seed) if isinstance(other, SecretKey) else NotImplemented
 
     __hash__: ClassVar[None]  # type: ignore[assignment]

@@ -52,7 +52,7 @@ class Value(Sealed):
     def __repr__(self) -> str:
         return f'{type(self).__name__}("{self}")'
 
-    def __eq__(self, other: object) -> bool:
+    def __eq__(self, other: object, /) -> bool:
         return self._data == other._data if type(other) is type(self) else NotImplemented
 
     def __hash__(self) -> int:
@@ -67,16 +67,16 @@ class Ordered(Value):
 
     __slots__ = ()
 
-    def __lt__(self, other: Self) -> bool:
+    def __lt__(self, other: Self, /) -> bool:
         return self._data < other._data if type(other) is type(self) else NotImplemented
 
-    def __le__(self, other: Self) -> bool:
+    def __le__(self, other: Self, /) -> bool:
         return self._data <= other._data if type(other) is type(self) else NotImplemented
 
-    def __gt__(self, other: Self) -> bool:
+    def __gt__(self, other: Self, /) -> bool:
         return self._data > other._data if type(other) is type(self) else NotImplemented
 
-    def __ge__(self, other: Self) -> bool:
+    def __ge__(self, other: Self, /) -> bool:
         return self._data >= other._data if type(other) is type(self) else NotImplemented
 
 
