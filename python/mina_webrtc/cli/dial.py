@@ -130,9 +130,9 @@ async def _dial_often(
 async def _dial_once(target: DialAddress, config: Config) -> Result:
     from mina_webrtc.node import Node
 
-    started = time.perf_counter()
     try:
         async with Node(config) as node:
+            started = time.perf_counter()
             peer = await node.dial(target)
             ready = time.perf_counter()
             found = await peer.initial_peers()

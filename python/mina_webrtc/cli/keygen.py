@@ -76,5 +76,5 @@ def _write(key: SecretKey, out: Path | None, pem: bool, force: bool) -> str | No
         return None
     if out == STDIN:
         return key.expose_pem() if pem else key.expose_base58check()
-    save_key(key, out, pem=pem, overwrite=force)
+    save_key(out, key, pem=pem, overwrite=force)
     return None

@@ -168,8 +168,13 @@ class Report:
             name = "address" if event == "dial_failed" else "peer_id"
             say_json(event=event, **{name: str(subject)}, **fields)
             return
-        words = [f"{name}={value}" for name, value in fields.items() if value not in ("", None, False)]
+        words = [f"{name}={_quoted(value)}" for name, value in fields.items() if value not in ("", None, False)]
         say(" ".join([event.replace("_", "-"), str(subject), *words]))
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return f'"{text}"' if " " in text else text
 
 
 async def _serve(config: Config, peers: list[DialAddress], report: Report) -> None:
