@@ -1,0 +1,193 @@
+"""Every setting, limit and timeout, each default with its reason. Times in seconds, sizes in bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from pathlib import Path
+
+from mina_webrtc.errors import AddressError, ConfigError
+from mina_webrtc.identity import ChainId, SecretKey
+from mina_webrtc.machines.vocab import Settings
+from mina_webrtc.wire.address import Host, Http, Relayed, SignalingMethod
+
+
+def _check_positive(owner: object) -> None:
+    for item in fields(owner):  # type: ignore[arg-type]
+        value = getattr(owner, item.name)
+        if not value > 0:
+            raise ConfigError(f"{item.name} must be above zero, not {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What a peer, or many of them, can make this node hold."""
+
+    max_peers: int = 100
+    """Ready peers (protocol.md §6)."""
+    max_pending_incoming: int = 64
+    """Offers accepted and not authenticated yet (§4)."""
+    max_pending_per_source: int = 4
+    """The same per IPv4 address or IPv6 /64 (§4)."""
+    max_pending_outgoing: int = 64
+    """Own dials under way; each holds a socket per address, and file descriptors are finite."""
+    max_pending_requests: int = 5
+    """Unanswered requests per peer and direction on channel 7; the reference disconnects at the sixth (§7)."""
+    max_initial_peers: int = 100
+    """Entries of an `InitialPeers` answer, sent or accepted."""
+    early_data: int = 64 * 1024
+    """Bytes kept unparsed per connection before authentication (§6)."""
+    receive_credit: int = 1024 * 1024
+    """Message bytes delivered to the machines and not processed yet, per connection."""
+    receive_buffer: int = 1024 * 1024
+    """SCTP receive window: what a peer may have in flight or undelivered. aiortc's own figure."""
+    signal_body: int = 64 * 1024
+    """A POSTed offer, or an answer's body (§5)."""
+    signal_get: int = 16 * 1024
+    """The base58 text of a GET offer (§5); decoding is quadratic."""
+    signal_connections: int = 512
+    """Open connections to the signaling server."""
+    signal_connections_per_source: int = 32
+    """The same per source; browsers open six at a time, and a NAT may hide several."""
+    event_backlog: int = 1024
+    """Notices a slow reader of `node.events()` may fall behind by; older ones are dropped and counted."""
+
+    def __post_init__(self) -> None:
+        _check_positive(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timeouts:
+    """How long anything may take."""
+
+    outgoing: float = 15.0
+    """A dial, from the call to ready (§6)."""
+    incoming: float = 30.0
+    """An accepted offer, from its arrival to ready (§6)."""
+    gathering: float = 3.0
+    """ICE gathering; then the SDP goes out with what is there (§6)."""
+    caution: float = 3.0
+    """First messages on channels 1–8 towards peers without the mark (§6)."""
+    handler: float = 60.0
+    """How long an application handler may take; every rpc of §7 but the staged ledger has given up before."""
+    dns: float = 5.0
+    """One name look-up: two tries of a usual resolver."""
+    signal: float = 10.0
+    """A signaling client's whole exchange outside our own work: slow senders and slow readers are cut."""
+
+    def __post_init__(self) -> None:
+        _check_positive(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """What a `Node` is made of. Raises `ConfigError` for a setting that cannot work, naming it.
+
+    `listen`: endpoints of the signaling server, `host:port` or `[ipv6]:port`, port 0 for a free one; none means that
+    others reach this node only when it dials them. `advertise`: where others reach that server, `host:port` or the text
+    of a signaling method (`/https/example.com/443`), for nodes behind NAT or a proxy. `external_ips` replace the host
+    candidates' addresses (1:1 NAT). `allow_loopback`: loopback candidates always, never, or (None) when nothing else is
+    there. `trusted_proxies`: networks whose `X-Forwarded-For` is believed. Only the `ice_servers` named are asked.
+    """
+
+    secret_key: SecretKey
+    chain_id: ChainId = ChainId.DEVNET
+    listen: tuple[str, ...] = ()
+    advertise: str | None = None
+    external_ips: tuple[str, ...] = ()
+    ice_servers: tuple[str, ...] = ()
+    allow_loopback: bool | None = None
+    allow_link_local: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    ca_file: Path | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+    def __post_init__(self) -> None:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ConfigError("tls_cert and tls_key go together: one of them is missing")
+        if self.tls_cert is not None and not self.listen:
+            raise ConfigError("tls_cert needs a listen address")
+        for text in self.listen:
+            endpoint(text)
+        for text in self.external_ips:
+            _external_ip(text)
+        for text in self.trusted_proxies:
+            try:
+                ip_network(text)
+            except ValueError as error:
+                raise ConfigError(f"trusted_proxies: {text!r} is not an IP network: {error}") from None
+        self.advertised()
+
+    def advertised(self) -> SignalingMethod | None:
+        """The signaling method that `advertise` names, if any."""
+        if self.advertise is None:
+            return None
+        text = self.advertise
+        if not text.startswith("/"):
+            host, port = endpoint(text, "advertise")
+            scheme = "https" if self.tls_cert else "http"
+            text = f"/{scheme}/{_bracketed(host)}/{port}"
+        try:
+            method = SignalingMethod.parse(text)
+        except AddressError as error:
+            raise ConfigError(
+                f"advertise: {self.advertise!r} is not host:port or a signaling method: {error}"
+            ) from None
+        if isinstance(method, Relayed):
+            raise ConfigError(f"advertise: {self.advertise!r}: a relay's address cannot be advertised")
+        return method
+
+    def machine_settings(self, *, allow_loopback: bool) -> Settings:
+        """The part the state machines need; `allow_loopback` is the setting of that name, with None decided."""
+        method = self.advertised()
+        # §4: host and listen_port are read as plain HTTP by the reference, so another method announces no port
+        plain = method if isinstance(method, Http) else None
+        return Settings(
+            public_key=self.secret_key.public_key,
+            chain_id=self.chain_id,
+            advertised_host=plain.host if plain else Host.ip(IPv4Address("127.0.0.1")),
+            advertised_port=plain.port if plain else None,
+            max_peers=self.limits.max_peers,
+            max_pending_incoming=self.limits.max_pending_incoming,
+            max_pending_per_source=self.limits.max_pending_per_source,
+            max_pending_outgoing=self.limits.max_pending_outgoing,
+            max_pending_requests=self.limits.max_pending_requests,
+            outgoing_timeout=self.timeouts.outgoing,
+            incoming_timeout=self.timeouts.incoming,
+            caution=self.timeouts.caution,
+            handler_timeout=self.timeouts.handler,
+            max_initial_peers=self.limits.max_initial_peers,
+            allow_loopback=allow_loopback,
+            allow_link_local=self.allow_link_local,
+        )
+
+
+def endpoint(text: str, setting: str = "listen") -> tuple[str, int]:
+    """`host:port` or `[ipv6]:port` as (host without brackets, port). Raises `ConfigError` naming the setting."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"{setting}: {text!r} is not host:port with a port of 0…65535")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ConfigError(f"{setting}: {text!r}: an IPv6 address stands in brackets, as in [::1]:3000")
+    if not host:
+        raise ConfigError(f"{setting}: {text!r} names no host; use 0.0.0.0 or [::] for every address")
+    return host, int(port)
+
+
+def _external_ip(text: str) -> IPv4Address | IPv6Address:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        raise ConfigError(f"external_ips: {text!r} is not an IP address") from None
+    if address.is_unspecified or address.is_multicast:
+        raise ConfigError(f"external_ips: {text!r} is not an address that others can reach")
+    return address
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,293 @@
+"""The façade: one node with its identity, its signaling server, its peers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
+from weakref import WeakSet
+
+from msgspec import Struct
+
+from mina_webrtc.config import Config
+from mina_webrtc.errors import ClosedError, DialError, RemoteProtocolError
+from mina_webrtc.identity import PeerId
+from mina_webrtc.machines import vocab as v
+from mina_webrtc.services.base import ChannelSpec, TransportSettings, TransportStats
+from mina_webrtc.services.driver import Driver, Handler
+from mina_webrtc.services.keys import Keys
+from mina_webrtc.services.signaling import Signaling, loopback_only
+from mina_webrtc.services.transport_aiortc import AiortcTransports
+from mina_webrtc.store import Store
+from mina_webrtc.wire.address import DialAddress, Libp2pAddress
+from mina_webrtc.wire.channels import Channel
+from mina_webrtc.wire.messages import Rpc, decode_initial_peers
+
+log = logging.getLogger("mina_webrtc.node")
+
+
+class Timings(Struct, frozen=True):
+    """How long each part of a connection's making took, in seconds. `authentication` begins when DTLS is up and so
+    includes the opening of the SCTP association; `total` is from the dial (or the offer's arrival) to ready."""
+
+    gathering: float
+    signaling: float
+    ice: float
+    dtls: float
+    authentication: float
+    total: float
+
+
+class Peer:
+    """A ready peer: authenticated, and able to be asked. Made by the node only."""
+
+    def __init__(self, notice: v.PeerReady, timings: Timings, driver: Driver, limit: int) -> None:
+        self.id = notice.peer
+        self.conn = notice.conn
+        self.outgoing = notice.outgoing
+        self.marked = notice.marked
+        self.address = notice.address
+        self.timings = timings
+        self._driver = driver
+        self._limit = limit
+
+    def __repr__(self) -> str:
+        return f"Peer({self.id}, {'outgoing' if self.outgoing else 'incoming'})"
+
+    async def request(self, rpc: Rpc, body: bytes = b"", timeout: float | None = None) -> bytes | None:
+        """Asks the peer (protocol.md §7). `body` holds the bin_prot fields of the request's variant.
+
+        Returns the answer's body, None when the peer does not have it. `timeout` in seconds, by default the one of §7.
+        Raises `RequestError` (`timeout`, `too_many_requests`, `closed`, …).
+        """
+        kind = Rpc(rpc)
+        return await self._driver.request(self.conn, kind, body, kind.timeout if timeout is None else timeout)
+
+    async def initial_peers(self, timeout: float | None = None) -> list[DialAddress | Libp2pAddress]:
+        """Asks the peer for addresses of others. Claims: nobody has authenticated at them yet.
+
+        Raises `RequestError`, and `RemoteProtocolError` for an answer that does not parse.
+        """
+        body = await self.request(Rpc.INITIAL_PEERS, timeout=timeout)
+        if body is None:
+            return []
+        try:
+            return list(decode_initial_peers(body, self._limit))
+        except ValueError as error:
+            raise RemoteProtocolError(f"{self.id}: not a list of peers: {error}") from error
+
+    async def close(self) -> None:
+        """Disconnects the peer."""
+        self._driver.dispatch(v.CloseRequested(self.id))
+
+    def stats(self) -> TransportStats | None:
+        """Counters of the connection, None when it is gone."""
+        return self._driver.transport_stats(self.conn)
+
+
+class EventStream:
+    """The notices of a node since the stream was made. Bounded: `dropped` counts what a slow reader has missed."""
+
+    def __init__(self, limit: int) -> None:
+        self._queue: asyncio.Queue[v.Notice | None] = asyncio.Queue(limit)
+        self.dropped = 0
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> v.Notice:
+        notice = await self._queue.get()
+        if notice is None:
+            self._queue.put_nowait(None)
+            raise StopAsyncIteration
+        return notice
+
+    def push(self, notice: v.Notice | None) -> None:
+        """Adds a notice, None for the end; drops the oldest when the reader is too far behind."""
+        if self._queue.full():
+            self._queue.get_nowait()
+            self.dropped += 1
+        self._queue.put_nowait(notice)
+
+
+class Node:
+    """A node of the network. Use it as `async with Node(config) as node`, on asyncio or uvloop."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.peer_id = config.secret_key.peer_id
+        self._store: Store | None = None
+        self._driver: Driver | None = None
+        self._signaling: Signaling | None = None
+        self._peers: dict[PeerId, Peer] = {}
+        self._streams: WeakSet[EventStream] = WeakSet()
+        self._marks: dict[int, dict[str, float]] = {}
+        self._handlers: dict[int, Handler] = {}
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Opens the signaling server, if one is configured. Raises `ListenError`, `ConfigError`."""
+        if self._driver is not None or self._closed:
+            raise ClosedError("a node is started once")
+        config = self.config
+        loopback = loopback_only() if config.allow_loopback is None else config.allow_loopback
+        signaling = Signaling(config)
+        store = Store(config.machine_settings(allow_loopback=loopback))
+        driver = Driver(
+            store,
+            Keys(config.secret_key),
+            AiortcTransports(),
+            _transport_settings(config, loopback),
+            signaling.client(),
+            self._notice,
+        )
+        driver.handlers = self._handlers
+        try:
+            await signaling.start(driver.on_offer)
+        except BaseException:
+            await driver.close()
+            raise
+        self._store, self._driver, self._signaling = store, driver, signaling
+
+    @property
+    def addresses(self) -> tuple[DialAddress, ...]:
+        """Where others can dial this node: the advertised address, else what the signaling server listens on."""
+        methods = self._signaling.methods() if self._signaling else ()
+        return tuple(DialAddress(self.peer_id, method) for method in methods)
+
+    @property
+    def peers(self) -> Mapping[PeerId, Peer]:
+        """The ready peers."""
+        return MappingProxyType(self._peers)
+
+    async def dial(self, address: str | DialAddress) -> Peer:
+        """Connects to the peer at `address` and returns it when it is ready; at once if it is already.
+
+        Raises `DialError` (stage and reason), `AddressError` for text that does not parse, `ClosedError`.
+        """
+        if isinstance(address, str):
+            address = DialAddress.parse(address)
+        conn = await self._running().dial(address)
+        peer = self._peers.get(address.peer)
+        if peer is None or peer.conn != conn:
+            raise DialError("closed", "lost", "the peer was ready and went away at once")
+        return peer
+
+    def on_request(self, rpc: Rpc, handler: Handler) -> None:
+        """Registers `async handler(peer id, body) -> answer body | None` for requests of one kind.
+
+        `InitialPeers` is answered by the node itself. Raises `ValueError` for it.
+        """
+        if rpc == Rpc.INITIAL_PEERS:
+            raise ValueError("InitialPeers is answered by the node itself")
+        self._handlers[Rpc(rpc)] = handler
+
+    def events(self) -> EventStream:
+        """What happens from now on: values of `mina_webrtc.machines.vocab.Notice`, until the node is closed."""
+        stream = EventStream(self.config.limits.event_backlog)
+        if self._closed:
+            stream.push(None)
+        self._streams.add(stream)
+        return stream
+
+    def state(self) -> Any:
+        """A plain snapshot of the machines' state; no secrets in it."""
+        if self._store is None:
+            raise ClosedError("the node is not running")
+        return self._store.state()
+
+    def reload_tls(self) -> None:
+        """Reads the certificate files again. Raises `ListenError` for bad ones; the old ones stay in use then."""
+        if self._signaling is not None:
+            self._signaling.reload()
+
+    async def close(self) -> None:
+        """Disconnects everybody, frees every socket and task. Idempotent, and safe at any time."""
+        self._closed = True
+        driver, signaling = self._driver, self._signaling
+        if signaling is not None:
+            await signaling.close()
+        if driver is not None:
+            await driver.close()
+        self._peers.clear()
+        self._marks.clear()
+        for stream in self._streams:
+            stream.push(None)
+
+    def _running(self) -> Driver:
+        if self._driver is None or self._closed:
+            raise ClosedError("the node is not running")
+        return self._driver
+
+    # ------------------------------------------------------------ notices
+
+    def _notice(self, notice: v.Notice, now: float) -> None:
+        match notice:
+            case v.StateChanged(conn=conn, state=word) | v.Progressed(conn=conn, milestone=word) if word in _MARKS:
+                self._marks.setdefault(conn, {}).setdefault(word, now)
+            case v.PeerReady():
+                self._ready(notice, now)
+            case v.PeerClosed(conn=conn, peer=peer):
+                if (known := self._peers.get(peer)) is not None and known.conn == conn:
+                    del self._peers[peer]
+            case v.AttemptFailed(conn=conn):
+                self._marks.pop(conn, None)
+        _record(notice)
+        for stream in self._streams:
+            stream.push(notice)
+
+    def _ready(self, notice: v.PeerReady, now: float) -> None:
+        timings = _timings(self._marks.pop(notice.conn, {}), now)
+        limit = self.config.limits.max_initial_peers
+        self._peers[notice.peer] = Peer(notice, timings, self._running(), limit)
+
+
+_MARKS = frozenset(
+    {"OfferSdpCreatePending", "AnswerSdpCreatePending", "OfferReady", "AnswerReady", "FinalizePending", "ice", "dtls"}
+)
+
+
+def _timings(marks: dict[str, float], now: float) -> Timings:
+    def at(*words: str) -> float:
+        return next((marks[word] for word in words if word in marks), now)
+
+    start = at("OfferSdpCreatePending", "AnswerSdpCreatePending")
+    gathered = at("OfferReady", "AnswerReady")
+    signalled = at("FinalizePending")
+    ice = max(at("ice"), signalled)
+    dtls = max(at("dtls"), ice)
+    return Timings(gathered - start, signalled - gathered, ice - signalled, dtls - ice, now - dtls, now - start)
+
+
+def _record(notice: v.Notice) -> None:
+    """One structured log line per life event of a peer; the rest at debug level."""
+    level = logging.INFO if isinstance(notice, v.PeerReady | v.PeerClosed | v.AttemptFailed) else logging.DEBUG
+    if log.isEnabledFor(level):
+        names: Sequence[str] = notice.__struct_fields__
+        details = {name: str(getattr(notice, name)) for name in names}
+        log.log(level, "%s", type(notice).__name__, extra={"details": details})
+
+
+def _transport_settings(config: Config, allow_loopback: bool) -> TransportSettings:
+    limits = config.limits
+    return TransportSettings(
+        channels=tuple(ChannelSpec(c, c.label, c.max_message, c.framed) for c in Channel),
+        gathering_timeout=config.timeouts.gathering,
+        early_limit=limits.early_data,
+        receive_credit=limits.receive_credit,
+        receive_buffer=limits.receive_buffer,
+        ice_servers=config.ice_servers,
+        external_ips=config.external_ips,
+        allow_loopback=allow_loopback,
+    )

@@ -1,0 +1,86 @@
+"""Everything that needs the secret key or knows which secrets are ours: sealing, opening, and recognising reflections.
+
+protocol.md §2 and §3. What is ours is remembered for the whole process and by identity: a man in the middle can join a
+node to itself under another's name, also when two `Node` objects share the identity. Nodes of one process with
+different identities are strangers to each other: under another key a reflected auth does not open anyway.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from mina_webrtc.errors import CryptoError, InvalidInput, SdpError
+from mina_webrtc.identity import Cipher, PublicKey, SecretKey
+from mina_webrtc.machines.vocab import AuthVerdict
+from mina_webrtc.wire.auth import ConnectionAuth, ConnectionAuthEncrypted
+from mina_webrtc.wire.sdp import read_sdp
+
+_nonces: set[tuple[PublicKey, bytes]] = set()
+"""Who sealed an auth with which nonce, for connections that are live or pending."""
+_fingerprints: Counter[tuple[PublicKey, str]] = Counter()
+"""Whose live or pending connections use which DTLS fingerprint."""
+
+
+class Keys:
+    """One node's secret key at work. Nothing here is ever logged or put into an event."""
+
+    def __init__(self, secret_key: SecretKey) -> None:
+        self._secret = secret_key
+        self._self = secret_key.public_key
+        self._ciphers: dict[int, Cipher] = {}
+        self._sealed: dict[int, list[bytes]] = {}
+        self._own: dict[int, tuple[str, ...]] = {}
+
+    def seal_auth(self, conn: int, peer: PublicKey, auth: ConnectionAuth) -> bytes:
+        """Our 92 bytes; their nonce is remembered until `forget`. Raises `NonContributoryKeyError`."""
+        sealed = auth.seal(self._cipher(conn, peer))
+        _nonces.add((self._self, sealed.nonce))
+        self._sealed.setdefault(conn, []).append(sealed.nonce)
+        return bytes(sealed.data)
+
+    def open_auth(self, conn: int, peer: PublicKey, auth: ConnectionAuth, received: bytes) -> AuthVerdict:
+        """Whether the peer's bytes prove its identity and the same two SDPs (§3)."""
+        try:
+            sealed = ConnectionAuthEncrypted(received)
+        except InvalidInput:
+            return AuthVerdict.LENGTH
+        if (self._self, sealed.nonce) in _nonces:
+            return AuthVerdict.REFLECTED
+        try:
+            theirs = sealed.open(self._cipher(conn, peer))
+        except (CryptoError, InvalidInput):
+            return AuthVerdict.UNDECRYPTABLE
+        return AuthVerdict.PASSED if theirs == auth else AuthVerdict.MISMATCH
+
+    def own(self, conn: int, fingerprints: tuple[str, ...]) -> None:
+        """Remembers the DTLS fingerprints of a connection until `forget`."""
+        self._disown(conn)
+        self._own[conn] = fingerprints
+        _fingerprints.update((self._self, fingerprint) for fingerprint in fingerprints)
+
+    def is_own(self, sdp: str) -> bool:
+        """Whether a remote SDP carries a fingerprint of ours (§3). An unreadable SDP does not."""
+        try:
+            facts = read_sdp(sdp)
+        except SdpError:
+            return False
+        return any((self._self, fingerprint) in _fingerprints for fingerprint in facts.fingerprints)
+
+    def forget(self, conn: int) -> None:
+        """The connection is gone: drops its shared key, nonces and fingerprints."""
+        self._ciphers.pop(conn, None)
+        _nonces.difference_update((self._self, nonce) for nonce in self._sealed.pop(conn, ()))
+        self._disown(conn)
+
+    def _disown(self, conn: int) -> None:
+        for fingerprint in self._own.pop(conn, ()):
+            mine = (self._self, fingerprint)
+            _fingerprints[mine] -= 1
+            if not _fingerprints[mine]:
+                del _fingerprints[mine]
+
+    def _cipher(self, conn: int, peer: PublicKey) -> Cipher:
+        cipher = self._ciphers.get(conn)
+        if cipher is None:
+            cipher = self._ciphers[conn] = Cipher(self._secret, peer)
+        return cipher
