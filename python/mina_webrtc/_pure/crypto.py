@@ -59,9 +59,6 @@ class Cipher(Sealed):
             pass
         raise DecryptionError("the ciphertext is too short or does not authenticate")
 
-    def __repr__(self) -> str:
-        return 'Cipher("***")'
-
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Cipher cannot be pickled or copied")
 
