@@ -1,7 +1,7 @@
 """Two or more cores in one small world: effects are performed by a fake shell, the network is a handful of queues.
 
-Time is virtual, and so is cryptography (a seal is recognisable, not secret). What happens inside one side is delivered at
-once and in order; what crosses the network lies in queues ("lanes"), and the test or a search picks the next one.
+Time is virtual, and so is cryptography (a seal is recognisable, not secret). What happens inside one side is delivered
+at once and in order; what crosses the network lies in queues ("lanes"), and the test or a search picks the next one.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ def settings(index: int, **changes: Any) -> Settings:
 
 def address(index: int, port: int | None = None) -> DialAddress:
     """Where the node with key `index` is dialled."""
-    return DialAddress(KEYS[index].peer_id, Http(Host(IPv4Address("127.0.0.1")), 3000 + index if port is None else port))
+    return DialAddress(
+        KEYS[index].peer_id, Http(Host(IPv4Address("127.0.0.1")), 3000 + index if port is None else port)
+    )
 
 
 def sdp(ufrag: str, *, extra: str = "") -> str:

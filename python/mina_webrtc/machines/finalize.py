@@ -138,8 +138,7 @@ class FinalizePending(State, frozen=True):
     def _received(self, payload: bytes) -> Step:
         if self.theirs is not Theirs.AWAITED:
             # §6: channel 0 carries one message each way and nothing else
-            fault = Fault.PEER if self.theirs is Theirs.PASSED else Fault.SOURCE
-            return self.fail(Stage.AUTHENTICATION, "second_message", "more than one message on channel 0", fault)
+            return self.fail(Stage.AUTHENTICATION, "second_message", "more than one message on channel 0", Fault.SOURCE)
         after = replace(self, theirs=Theirs.EXAMINED)
         return after, [OpenAuth(self.link.conn, self.link.key, self.auth, payload)]
 

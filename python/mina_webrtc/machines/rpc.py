@@ -108,7 +108,7 @@ class Requests(Struct, frozen=True):
                 return self._handler_timed_out(key, now)
             case ChannelOpened() | TimerFired():
                 lane, effects = self.lane.on(event, now)
-                return replace(self, lane=lane), effects
+                return self._in(lane), effects
         raise LocalProtocolError(f"{type(event).__name__} on channel 7 of connection {self.link.conn}")
 
     def release(self) -> list[Effect]:
@@ -122,6 +122,9 @@ class Requests(Struct, frozen=True):
             if theirs.body is None:
                 effects += [CancelTimer(Timer.HANDLER, conn, theirs.id), AbandonRequest(conn, theirs.id)]
         return effects
+
+    def _in(self, lane: Lane) -> Requests:
+        return self if lane is self.lane else replace(self, lane=lane)
 
     # ------------------------------------------------------------ ours
 
@@ -180,7 +183,7 @@ class Requests(Struct, frozen=True):
         except BinProtError as error:
             raise RemoteProtocolError(f"not a message of channel 7: {error}") from error
         lane, effects = self.lane.on(event, now)
-        heard = self if lane is self.lane else replace(self, lane=lane)
+        heard = self._in(lane)
         after, more = heard._queue(message, now) if isinstance(message, RpcRequest) else heard._answered(message)
         return after, effects + more
 
