@@ -15,6 +15,8 @@ MAX_GET = 16 * 1024
 """Characters of an offer in the GET form; base58 takes quadratic time, so the length is checked first (§5)."""
 MAX_SEALED = 16 * 1024
 """Bytes of an encrypted offer or answer: channels 1 and 2 carry no more (§7)."""
+_MAX_NUMBERS = 4 * MAX_SEALED + 1
+"""Their JSON: three digits and a comma or bracket each."""
 
 
 class EncryptedOffer(Struct, frozen=True):
@@ -38,7 +40,7 @@ class EncryptedOffer(Struct, frozen=True):
     @staticmethod
     def from_json(data: Bytes) -> EncryptedOffer:
         """Raises `SignalError`, also for more than 16 KiB."""
-        return EncryptedOffer(read_bytes(parse_json(data), "encrypted offer", MAX_SEALED))
+        return EncryptedOffer(read_bytes(parse_json(data, _MAX_NUMBERS), "encrypted offer", MAX_SEALED))
 
     def __repr__(self) -> str:
         return f"EncryptedOffer(<{len(self.data)} bytes>)"
@@ -65,7 +67,7 @@ class EncryptedAnswer(Struct, frozen=True):
     @staticmethod
     def from_json(data: Bytes) -> EncryptedAnswer:
         """Raises `SignalError`, also for more than 16 KiB."""
-        return EncryptedAnswer(read_bytes(parse_json(data), "encrypted answer", MAX_SEALED))
+        return EncryptedAnswer(read_bytes(parse_json(data, _MAX_NUMBERS), "encrypted answer", MAX_SEALED))
 
     def __repr__(self) -> str:
         return f"EncryptedAnswer(<{len(self.data)} bytes>)"

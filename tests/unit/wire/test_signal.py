@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -43,7 +44,7 @@ TYPES: dict[str, Any] = {
 
 # Knowingly stricter than the reference, by list and `why` of signaling_json.json: protocol.md §1, "This project:
 # exactly 64 hex digits of either case".
-STRICTER = {("accepted", "chain_id 66 digits")}
+STRICTER = {"accepted": re.compile(r"chain_id \d+ digits")}
 
 KEYS = [SecretKey.deterministic(index) for index in range(3)]
 OFFER = Offer.new("v=0\r\n", ChainId.DEVNET, KEYS[0].public_key, KEYS[1].peer_id, Host.domain("a"), 80)
@@ -84,7 +85,7 @@ def test_written_vector(entry: dict[str, Any]) -> None:
 @pytest.mark.parametrize("entry", entries(FILE, "accepted"), ids=label)
 def test_accepted_vector(entry: dict[str, Any]) -> None:
     data = entry["json_text"].encode()
-    if ("accepted", entry["why"]) in STRICTER:
+    if STRICTER["accepted"].fullmatch(entry["why"]):
         with pytest.raises(SignalError):
             TYPES[entry["type"]].from_json(data)
     else:
@@ -173,7 +174,7 @@ def test_offers_survive_json_in_any_field_order(offer: Offer) -> None:
 def test_any_bytes_are_a_message_or_a_signal_error(data: bytes) -> None:
     for kind in (Offer, Answer, Signal, P2pConnectionResponse, Host, EncryptedOffer):
         try:
-            kind.from_json(data)  # type: ignore[attr-defined]
+            kind.from_json(data)
         except SignalError:
             continue
 
@@ -196,7 +197,7 @@ def test_any_json_is_a_message_or_a_signal_error(value: object) -> None:
     data = json.dumps(value).encode()
     for kind in (Offer, Answer, Signal, P2pConnectionResponse, Host, EncryptedOffer):
         try:
-            kind.from_json(data)  # type: ignore[attr-defined]
+            kind.from_json(data)
         except SignalError:
             continue
 
@@ -227,7 +228,8 @@ def test_deep_but_legal_unknown_fields_are_ignored() -> None:
 
 
 def test_encrypted_messages_are_bounded() -> None:
-    assert len(EncryptedOffer.from_json(EncryptedOffer(bytes(16384)).to_json()).data) == 16384
+    largest = EncryptedOffer(b"\xff" * 16384)
+    assert EncryptedOffer.from_json(largest.to_json()) == largest
     with pytest.raises(SignalError):
         EncryptedAnswer.from_json(EncryptedAnswer(bytes(16385)).to_json())
 
