@@ -30,8 +30,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     path: Path | None = session.config.option.summary
+    figures = session.config.stash[FIGURES]
     if path is not None:
-        merge(path, session.config.stash[FIGURES])
+        merge(path, figures)
 
 
 @pytest.fixture
