@@ -75,7 +75,7 @@ class Connection(web.RequestHandler):
         self._timer: asyncio.TimerHandle | None = None
         self._head = 0
         self._answering = False
-        self.serving: asyncio.Task[None] | None = None
+        self._serving: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Starts the reading deadline."""
@@ -105,7 +105,7 @@ class Connection(web.RequestHandler):
 
     async def start(self) -> None:
         """Runs aiohttp's loop over the requests of this connection."""
-        self.serving = asyncio.current_task()
+        self._serving = asyncio.current_task()
         await super().start()
 
     def await_request(self) -> None:
@@ -123,10 +123,25 @@ class Connection(web.RequestHandler):
         self._answering = last
         self._arm(self._loop.time() + self._limits.write_timeout)
 
+    def finish_writing(self) -> None:
+        """Tells the client that nothing follows while it is still sending: closing now could destroy the answer."""
+        if self.transport is not None and self.transport.can_write_eof():
+            self.transport.write_eof()
+
     def abort(self) -> None:
         """Closes at once, without flushing."""
         if self.transport is not None:
             self.transport.abort()
+
+    def drop(self) -> asyncio.Task[None] | None:
+        """Ends everything now, without relying on `connection_lost`, which uvloop leaves out for a connection that is
+        cancelled while it opens. Returns what is left to wait for."""
+        self.abort()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._serving is not None:
+            self._serving.cancel()
+        return self._serving
 
     def _arm(self, when: float) -> None:
         if self._timer is not None:

@@ -80,6 +80,8 @@ class Requests:
                 answer.written(written)
         if keep:
             connection.await_request()
+        elif not request.content.is_eof():
+            connection.finish_writing()
         log.debug("answered", extra={"details": {"method": request.method, "status": answer.status}})
         return response
 

@@ -59,7 +59,7 @@ class SignalServer:
         self._trusted = trusted_proxies
         self._server = web.Server(Requests(handler, limits, trusted_proxies), handler_cancellation=True)
         self._sockets: list[socket.socket] = []
-        self._accepting: list[asyncio.Task[None]] = []
+        self._pauses: set[asyncio.TimerHandle] = set()
         self._opening: dict[asyncio.Task[None], socket.socket] = {}
         self._connections: set[Connection] = set()
         self._open = 0
@@ -83,12 +83,12 @@ class SignalServer:
         server = cls(handler, limits, tls, trusted_proxies)
         try:
             for host, port in endpoints:
-                server._sockets.append(_listen(host, port, limits.backlog))
+                server._sockets.append(_listening(host, port, limits.backlog))
         except ListenError:
             await server.close()
             raise
         for sock in server._sockets:
-            server._accepting.append(asyncio.create_task(server._accept(sock)))
+            server._listen(sock)
         return server
 
     @property
@@ -112,32 +112,41 @@ class SignalServer:
 
     async def close(self) -> None:
         """Stops listening and cuts every connection, at once. Idempotent."""
-        for task in (*self._accepting, *self._opening):
-            task.cancel()
-        await asyncio.gather(*self._accepting, *self._opening, return_exceptions=True)
-        self._accepting.clear()
+        loop = asyncio.get_running_loop()
         for sock in self._sockets:
+            loop.remove_reader(sock)
             sock.close()
         self._sockets.clear()
-        connections = list(self._connections)
-        for connection in connections:
-            connection.abort()
-        serving = [connection.serving for connection in connections if connection.serving is not None]
-        await asyncio.gather(*serving, return_exceptions=True)
+        for pause in self._pauses:
+            pause.cancel()
+        opening = list(self._opening)
+        for task in opening:
+            task.cancel()
+        await asyncio.gather(*opening, return_exceptions=True)
+        tasks = [connection.drop() for connection in self._connections]
+        await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
 
     # ------------------------------------------------------------ connections
 
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                sock, peer = await loop.sock_accept(listener)
-            except OSError as error:
-                log.warning("cannot accept connections: %s", error)
-                await asyncio.sleep(_ACCEPT_PAUSE)
-                continue
-            self._admit(sock, plain_ip(peer[0]))
-            await asyncio.sleep(0)  # accepting does not yield by itself while more are waiting
+    def _listen(self, listener: socket.socket) -> None:
+        # not loop.sock_accept: cancelling it can lose a connection that it has accepted already
+        self._pauses = {pause for pause in self._pauses if pause.when() > asyncio.get_running_loop().time()}
+        asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        """Takes the next connection; the loop calls again while there are more."""
+        try:
+            sock, peer = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            log.warning("cannot accept connections: %s", error)
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(listener)
+            self._pauses.add(loop.call_later(_ACCEPT_PAUSE, self._listen, listener))
+            return
+        sock.setblocking(False)
+        self._admit(sock, plain_ip(peer[0]))
 
     def _admit(self, sock: socket.socket, peer: Ip) -> None:
         source = peer if isinstance(peer, IPv4Address) else IPv6Network((int(peer) >> 64 << 64, 64))
@@ -190,7 +199,7 @@ class SignalServer:
 # ---------------------------------------------------------------- sockets and certificates
 
 
-def _listen(host: str, port: int, backlog: int) -> socket.socket:
+def _listening(host: str, port: int, backlog: int) -> socket.socket:
     name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         ip = ip_address("127.0.0.1" if host == "localhost" else host)

@@ -1,0 +1,105 @@
+"""A signaling server with a scripted handler, and raw requests to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from msgspec.structs import replace
+from tests.unit.services.http_doubles import ACCEPTED, LIMITS, OFFER
+
+from mina_webrtc.services.base import SignalReply
+from mina_webrtc.services.http_server import SignalServer, TlsFiles
+from mina_webrtc.services.resolve import networks
+from mina_webrtc.wire.signal import Offer, P2pConnectionResponse
+
+PATH = "/mina/webrtc/signal"
+JSON = OFFER.to_json()
+
+
+class Desk:
+    """A handler that remembers what it was asked and what became of its replies."""
+
+    def __init__(self, response: P2pConnectionResponse = ACCEPTED, overloaded: bool = False) -> None:
+        self.response = response
+        self.overloaded = overloaded
+        self.sources: list[str] = []
+        self.offers: list[Offer] = []
+        self.written: list[bool] = []
+        self.asked = asyncio.Event()
+        self.told = asyncio.Event()
+
+    def _tell(self, written: bool) -> None:
+        self.written.append(written)
+        self.told.set()
+
+    def reply(self) -> SignalReply:
+        return SignalReply(self.response, self.overloaded, self._tell)
+
+    async def __call__(self, offer: Offer, source: str) -> SignalReply:
+        self.offers.append(offer)
+        self.sources.append(source)
+        self.asked.set()
+        return self.reply()
+
+
+class SlowDesk(Desk):
+    """One that never replies; `cancelled` says that it was told to give up."""
+
+    def __init__(self, *, stubborn: bool = False) -> None:
+        super().__init__()
+        self.stubborn = stubborn
+        self.cancelled = asyncio.Event()
+
+    async def __call__(self, offer: Offer, source: str) -> SignalReply:
+        await super().__call__(offer, source)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            if not self.stubborn:
+                raise
+        return self.reply()
+
+
+@asynccontextmanager
+async def serving(
+    desk: Callable[[Offer, str], Awaitable[SignalReply]],
+    *,
+    host: str = "127.0.0.1",
+    trusted: Sequence[str] = (),
+    tls: TlsFiles | None = None,
+    **limits: Any,
+) -> AsyncIterator[SignalServer]:
+    server = await SignalServer.start(
+        desk, [(host, 0)], limits=replace(LIMITS, **limits), tls=tls, trusted_proxies=networks(trusted)
+    )
+    try:
+        yield server
+    finally:
+        await server.close()
+
+
+async def exchange(server: SignalServer, data: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Sends `data` on a connection of its own and reads until the server closes: status, headers, body."""
+    reader, writer = await asyncio.open_connection(*server.addresses[0])
+    try:
+        writer.write(data)
+        async with asyncio.timeout(5):
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    finally:
+        writer.transport.abort()
+    line, *fields = head.decode().split("\r\n")
+    return int(line.split()[1]), dict(field.split(": ", 1) for field in fields), body
+
+
+def request(method: str, path: str, body: bytes = b"", *headers: str) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: x", *headers]
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+POST = request("POST", PATH, JSON, "Content-Type: application/json")
