@@ -91,8 +91,6 @@ def _parse_legacy(text: str) -> DialAddress:
     if end < 0:
         raise AddressError("NotEnoughArgs", f"not enough parts for a dial address: {text[:80]!r}", text)
     try:
-        if not text.startswith("/"):
-            raise InvalidInput("an address begins with a slash")
         peer = PeerId.parse(text[1:end])
     except InvalidInput as error:
         raise AddressError("PeerIdParseError", f"peer id {text[:end][:80]!r}: {error}", text[1:end]) from None
