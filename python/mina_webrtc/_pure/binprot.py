@@ -147,7 +147,7 @@ class BinProtWriter(Sealed):
         if 0 <= value < 0x80:
             self._data.append(value)
         elif -0x80 <= value < 0:
-            self._data += bytes([NEGATIVE, value + 0x100])
+            self._data.extend(bytes([NEGATIVE, value + 0x100]))
         elif -(2**15) <= value < 2**15:
             self._coded(0xFE, value)
         elif -(2**31) <= value < 2**31:
@@ -192,7 +192,7 @@ class BinProtWriter(Sealed):
     def _coded(self, code: int, value: int) -> None:
         width = WIDTHS[code]
         self._data.append(code)
-        self._data += (value % (1 << 8 * width)).to_bytes(width, "little")
+        self._data.extend((value % (1 << 8 * width)).to_bytes(width, "little"))
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a BinProtWriter cannot be pickled")
