@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import mina_webrtc
@@ -19,6 +21,27 @@ def test_one_version_everywhere() -> None:
     python = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     rust = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
     assert python == rust == mina_webrtc.__version__
+
+
+def test_what_is_imported_is_a_dependency() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.match(r"[\w.-]+", text)[0].lower() for text in declared}  # type: ignore[index]
+    imported = {
+        name.partition(".")[0]
+        for path in (ROOT / "python").rglob("*.py")
+        for item in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for name in _names(item)
+    }
+    # Only type checkers see this one.
+    foreign = imported - set(sys.stdlib_module_names) - {"mina_webrtc", "typing_extensions"}
+    owners = packages_distributions()
+    assert {name for name in foreign if not names & {owner.lower() for owner in owners[name]}} == set()
+
+
+def _names(item: ast.AST) -> list[str]:
+    if isinstance(item, ast.Import):
+        return [alias.name for alias in item.names]
+    return [item.module or ""] if isinstance(item, ast.ImportFrom) and not item.level else []
 
 
 def test_every_public_name_exists() -> None:
