@@ -74,6 +74,7 @@ class Connection(web.RequestHandler):
         self._on_lost = on_lost
         self._timer: asyncio.TimerHandle | None = None
         self._head = 0
+        self._served = 0
         self._answering = False
         self._serving: asyncio.Task[None] | None = None
 
@@ -97,7 +98,7 @@ class Connection(web.RequestHandler):
         """Bounds the head of a request; drops what comes after a request."""
         if self._answering:
             return
-        if self._current_request is None:
+        if self._request_count == self._served:
             if self._head > _MAX_HEAD + 2 * self._limits.max_get:
                 return self.abort()
             self._head += len(data)
@@ -110,6 +111,8 @@ class Connection(web.RequestHandler):
 
     def await_request(self) -> None:
         """A request has to be there by the deadline, which keeping the connection open does not move."""
+        self._head = 0
+        self._served = self._request_count - len(self._messages)
         self._arm(self._request_deadline)
 
     def await_handler(self) -> None:

@@ -69,21 +69,28 @@ class Requests:
         if not keep:
             response.force_close()
         connection.await_written(last=not keep)
-        written = False
-        try:
-            await response.prepare(request)
-            await response.write_eof()
-            await request.writer.drain()
-            written = connection.transport is not None  # draining also ends when the connection is lost
-        finally:
-            if answer.written is not None:
-                answer.written(written)
+        await self._write(request, response, answer.written)
         if keep:
             connection.await_request()
         elif not request.content.is_eof():
             connection.finish_writing()
         log.debug("answered", extra={"details": {"method": request.method, "status": answer.status}})
         return response
+
+    async def _write(
+        self, request: web.BaseRequest, response: web.Response, told: Callable[[bool], None] | None
+    ) -> None:
+        written = False
+        try:
+            await response.prepare(request)
+            await response.write_eof()
+            await request.writer.drain()
+            written = request.transport is not None  # draining also ends when the connection is lost
+        except ConnectionError:
+            log.debug("the asker was gone before its answer")
+        finally:
+            if told is not None:
+                told(written)
 
     async def _answer(self, request: web.BaseRequest, connection: Connection) -> _Answer:
         path = request.rel_url.raw_path

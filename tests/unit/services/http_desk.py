@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from msgspec.structs import replace
@@ -82,15 +83,39 @@ async def serving(
         await server.close()
 
 
-async def exchange(server: SignalServer, data: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Sends `data` on a connection of its own and reads until the server closes: status, headers, body."""
-    reader, writer = await asyncio.open_connection(*server.addresses[0])
+@asynccontextmanager
+async def connected(
+    server: SignalServer, source: str | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to the server's first endpoint, aborted in the end."""
+    host, port = server.addresses[0]
+    name = "node.example" if tls else None
+    local = (source, 0) if source else None
+    reader, writer = await asyncio.open_connection(host, port, ssl=tls, server_hostname=name, local_addr=local)
     try:
-        writer.write(data)
-        async with asyncio.timeout(5):
-            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        yield reader, writer
     finally:
         writer.transport.abort()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+async def read_all(reader: asyncio.StreamReader) -> bytes:
+    """Until the server closes; nothing when it resets."""
+    try:
+        async with asyncio.timeout(5):
+            return await reader.read()
+    except ConnectionError:
+        return b""
+
+
+async def exchange(
+    server: SignalServer, data: bytes, source: str | None = None, tls: ssl.SSLContext | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    """Sends `data` on a connection of its own and reads until the server closes: status, headers, body."""
+    async with connected(server, source, tls) as (reader, writer):
+        writer.write(data)
+        head, _, body = (await read_all(reader)).partition(b"\r\n\r\n")
     line, *fields = head.decode().split("\r\n")
     return int(line.split()[1]), dict(field.split(": ", 1) for field in fields), body
 
