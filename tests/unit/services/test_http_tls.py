@@ -182,10 +182,8 @@ async def hung_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     await reader.read(10)
 
 
-@pytest.mark.parametrize(
-    ("script", "reasons"), [(silent, {"timeout"}), (hung_up, {"tls", "disconnected", "unreachable"})]
-)
-async def test_a_handshake_that_does_not_happen_is_an_error(ca_file: Path, script: Script, reasons: set[str]) -> None:
+@pytest.mark.parametrize(("script", "reason"), [(silent, "timeout"), (hung_up, "unreachable tls disconnected")])
+async def test_a_handshake_that_does_not_happen_is_an_error(ca_file: Path, script: Script, reason: str) -> None:
     async with http_peer(script) as port, open_client(ca_file) as client:
         with pytest.raises(SignalingError) as caught:
             await post(client, f"/https/node.example/{port}", timeout=0.2)
