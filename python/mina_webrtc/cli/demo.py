@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json as jsonlib
+import os
 import sys
 import time
 from contextlib import suppress
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
@@ -81,7 +83,7 @@ class Child:
         pipe = asyncio.subprocess.PIPE
         module = "mina_webrtc.cli.demo_worker"
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", module, *arguments, stdin=pipe, stdout=pipe
+            *(sys.executable, "-P", "-m", module, *arguments), env=_environment(), stdin=pipe, stdout=pipe
         )
         return cls(name, process)
 
@@ -137,6 +139,13 @@ class Child:
         for future in self._waiting.values():
             if not future.done():
                 future.set_result(_ENDED)
+
+
+def _environment() -> dict[str, str]:
+    """The child runs this very package, whatever lies in the working directory."""
+    here = str(Path(__file__).parents[2])
+    others = os.environ.get("PYTHONPATH")
+    return os.environ | {"PYTHONPATH": os.pathsep.join([here, others] if others else [here])}
 
 
 async def _demonstrate(view: View, arguments: tuple[str, ...], timeout: float) -> None:
