@@ -1,7 +1,9 @@
 //! What Python hands in.
 
+use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
+use zeroize::Zeroizing;
 
 /// From how many bytes on work is done with the interpreter released.
 const LONG: usize = 8 * 1024;
@@ -30,6 +32,18 @@ impl<'py> FromPyObject<'_, 'py> for Input<'py> {
         let copy = PyMemoryView::from(&object)?.call_method0("tobytes")?;
         Ok(Self(copy.cast_into()?))
     }
+}
+
+/// A secret's bytes. What is not `bytes` is copied to memory that is wiped, not into a Python object.
+pub fn secret<'py, T>(object: &Bound<'py, PyAny>, read: impl FnOnce(&[u8]) -> T) -> PyResult<T> {
+    if !object.is_instance_of::<PyBytes>()
+        && let Ok(buffer) = PyBuffer::<u8>::get(object)
+    {
+        let mut copy = Zeroizing::new(vec![0; buffer.item_count()]);
+        buffer.copy_to_slice(object.py(), &mut copy)?;
+        return Ok(read(&copy));
+    }
+    Ok(read(object.extract::<Input<'py>>()?.as_slice()))
 }
 
 /// Does `work` on `size` bytes, without the interpreter if it takes long.

@@ -5,7 +5,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use crate::buf::{Input, released};
+use crate::buf::{Input, released, secret};
 use crate::errors::raise;
 use crate::identity::{PeerId, PublicKey, Signature};
 
@@ -30,9 +30,8 @@ impl SecretKey {
 
     /// From a 32-byte seed.
     #[staticmethod]
-    #[allow(clippy::needless_pass_by_value)] // borrowed from what Python hands in
-    fn from_seed(seed: Input<'_>) -> PyResult<Self> {
-        identity::SecretKey::from_seed(seed.as_slice()).map(Self).map_err(raise)
+    fn from_seed(seed: &Bound<'_, PyAny>) -> PyResult<Self> {
+        secret(seed, identity::SecretKey::from_seed)?.map(Self).map_err(raise)
     }
 
     /// Seed = `index + 1` as a 32-byte big-endian number; for tests only.

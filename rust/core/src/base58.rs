@@ -1,7 +1,7 @@
 //! base58 and base58check (§1).
 //!
-//! Both directions are quadratic in the length, on limbs of ten digits: an offer of 3 KiB takes some tens of
-//! microseconds. Buffers are wiped, since secret keys pass through here.
+//! Both directions are quadratic, but on words of seven or eight bytes and limbs of ten digits: an offer of 3 KiB
+//! takes some tens of microseconds. Buffers are wiped, since secret keys pass through here.
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -16,12 +16,9 @@ const CHECKSUM: usize = 4;
 const DIGITS: usize = 10;
 /// What a limb counts to: 58¹⁰, somewhat below 2⁵⁹.
 const LIMB: u64 = 58u64.pow(10);
-/// Bytes that are taken in at once when encoding: fewer bits than a limb has, so that a carry is below a limb.
+/// Bytes that are taken in at once when encoding: fewer bits than a limb has.
 const WORD: usize = 7;
 const WORD_BITS: u32 = 56;
-/// ⌊2⁶⁴ · 2⁵⁶ / LIMB⌋, to divide by multiplying.
-#[allow(clippy::cast_possible_truncation)] // below 2⁶²
-const RECIPROCAL: u64 = ((1u128 << (64 + WORD_BITS)) / LIMB as u128) as u64;
 
 /// Digit of each character, [`NONE`] for those outside of the alphabet.
 const VALUES: [u8; 256] = {
@@ -39,19 +36,20 @@ const NONE: u8 = 0xff;
 #[must_use]
 pub fn encode(data: &[u8]) -> String {
     let zeros = data.iter().take_while(|byte| **byte == 0).count();
-    let limbs = limbs_of_bytes(&data[zeros..]);
-    let mut digits = Zeroizing::new(vec![0u8; limbs.len() * DIGITS]);
-    for (limb, ten) in limbs.iter().rev().zip(digits.chunks_exact_mut(DIGITS)) {
+    let words = digits(&data[zeros..], WORD, |value, byte| value << 8 | u64::from(byte));
+    let limbs = limbs_of_words(&words);
+    let mut whole = Zeroizing::new(vec![0u8; limbs.len() * DIGITS]);
+    for (limb, ten) in limbs.iter().rev().zip(whole.chunks_exact_mut(DIGITS)) {
         let mut value = *limb;
         for digit in ten.iter_mut().rev() {
             *digit = ALPHABET[(value % 58) as usize];
             value /= 58;
         }
     }
-    let padding = digits.iter().take_while(|digit| **digit == ALPHABET[0]).count();
-    let mut text = String::with_capacity(zeros + digits.len());
+    let padding = whole.iter().take_while(|digit| **digit == ALPHABET[0]).count();
+    let mut text = String::with_capacity(zeros + whole.len());
     text.extend(core::iter::repeat_n('1', zeros));
-    text.extend(digits[padding..].iter().map(|digit| char::from(*digit)));
+    text.extend(whole[padding..].iter().map(|digit| char::from(*digit)));
     text
 }
 
@@ -65,7 +63,8 @@ pub fn decode(text: &str, limit: usize) -> Result<Vec<u8>> {
         return Err(Base58Fault::Character { index }.into());
     }
     let zeros = text.iter().take_while(|character| **character == ALPHABET[0]).count();
-    let words = words_of_text(&text[zeros..]);
+    let place = |value, digit| value * 58 + u64::from(VALUES[usize::from(digit)]);
+    let words = words_of_limbs(&digits(&text[zeros..], DIGITS, place));
     let mut whole = Zeroizing::new(Vec::with_capacity(words.len() * 8));
     whole.extend(words.iter().rev().flat_map(|word| word.to_be_bytes()));
     let padding = whole.iter().take_while(|byte| **byte == 0).count();
@@ -110,12 +109,17 @@ fn checksum(body: &[u8]) -> [u8; CHECKSUM] {
     [a, b, c, d]
 }
 
-/// Big-endian bytes as limbs below [`LIMB`], the least one first.
-fn limbs_of_bytes(data: &[u8]) -> Zeroizing<Vec<u64>> {
-    let mut limbs = Zeroizing::new(Vec::with_capacity(data.len() / WORD + data.len() / 64 + 2));
-    let (first, words) = data.split_at(data.len() % WORD);
-    for word in core::iter::once(first).chain(words.chunks_exact(WORD)) {
-        let mut carry = word.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+/// Big-endian characters in groups of `size`, each as one number, the least group first.
+fn digits(characters: &[u8], size: usize, place: impl Fn(u64, u8) -> u64) -> Zeroizing<Vec<u64>> {
+    let groups = characters.rchunks(size);
+    Zeroizing::new(groups.map(|group| group.iter().fold(0, |value, next| place(value, *next))).collect())
+}
+
+/// Words of [`WORD_BITS`] as limbs, the least ones first.
+fn limbs_of_words(words: &[u64]) -> Zeroizing<Vec<u64>> {
+    let mut limbs = Zeroizing::new(Vec::with_capacity(words.len() + 1));
+    for word in words.iter().rev() {
+        let mut carry = *word;
         for limb in limbs.iter_mut() {
             (*limb, carry) = shift_in(*limb, carry);
         }
@@ -123,45 +127,47 @@ fn limbs_of_bytes(data: &[u8]) -> Zeroizing<Vec<u64>> {
             limbs.push(carry);
         }
     }
+    let mut carry = 0;
+    for limb in limbs.iter_mut() {
+        let sum = *limb + carry;
+        (*limb, carry) = (sum % LIMB, sum / LIMB);
+    }
+    limbs.push(carry);
     limbs
 }
 
-/// `limb · 2⁵⁶ + carry` as (remainder, quotient) of [`LIMB`]. Only the last step waits for the carry of the limb
-/// before, so the processor works on several limbs at once.
+/// `limb · 2⁵⁶ + carry` as remainder and quotient of [`LIMB`], roughly: with an estimated quotient and the carry
+/// simply added, limbs stay below 2.5 · [`LIMB`], and no step waits for the one before.
 #[inline]
-#[allow(clippy::cast_possible_truncation)] // the high half of a product of two u64
+#[allow(clippy::cast_possible_truncation)] // the high half of a product, and a constant below 2⁶²
 fn shift_in(limb: u64, carry: u64) -> (u64, u64) {
+    const RECIPROCAL: u64 = ((1u128 << (64 + WORD_BITS)) / LIMB as u128) as u64;
     let quotient = ((u128::from(limb) * u128::from(RECIPROCAL)) >> 64) as u64;
     let remainder = (limb << WORD_BITS).wrapping_sub(quotient.wrapping_mul(LIMB));
-    let (remainder, quotient) = reduce(remainder, quotient);
-    reduce(remainder + carry, quotient)
+    (remainder + carry, quotient)
 }
 
-#[inline]
-fn reduce(remainder: u64, quotient: u64) -> (u64, u64) {
-    let over = remainder >= LIMB;
-    (remainder - if over { LIMB } else { 0 }, quotient + u64::from(over))
-}
-
-/// Digits (checked before) as 64-bit words, the least one first.
-fn words_of_text(text: &[u8]) -> Zeroizing<Vec<u64>> {
-    let mut words = Zeroizing::new(Vec::with_capacity(text.len() / DIGITS + 1));
-    let (first, limbs) = text.split_at(text.len() % DIGITS);
-    for limb in core::iter::once(first).chain(limbs.chunks_exact(DIGITS)) {
-        let mut carry =
-            limb.iter().fold(0, |value, digit| value * 58 + u64::from(VALUES[usize::from(*digit)]));
+/// Limbs as 64-bit words, the least ones first.
+fn words_of_limbs(limbs: &[u64]) -> Zeroizing<Vec<u64>> {
+    let mut words = Zeroizing::new(Vec::with_capacity(limbs.len() + 1));
+    for limb in limbs.iter().rev() {
+        let mut carry = *limb;
         for word in words.iter_mut() {
-            let product = u128::from(*word) * u128::from(LIMB) + u128::from(carry);
-            #[allow(clippy::cast_possible_truncation)] // the two halves
-            {
-                (*word, carry) = (product as u64, (product >> 64) as u64);
-            }
+            (*word, carry) = multiply_add(*word, carry);
         }
         if carry != 0 {
             words.push(carry);
         }
     }
     words
+}
+
+/// `word · LIMB + carry` as its two halves.
+#[inline]
+#[allow(clippy::cast_possible_truncation)] // the halves
+fn multiply_add(word: u64, carry: u64) -> (u64, u64) {
+    let sum = u128::from(word) * u128::from(LIMB) + u128::from(carry);
+    (sum as u64, (sum >> 64) as u64)
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! The sections that comments cite are those of `docs/protocol.md`. Nothing here panics on any input: whatever a
 //! peer sends becomes a value or an [`Error`].
 
+#![forbid(unsafe_code)]
+
 pub mod base58;
 pub mod bin_prot;
 pub mod chain_id;

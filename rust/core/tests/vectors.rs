@@ -43,7 +43,7 @@ fn secret(entry: &Value, key: &str) -> SecretKey {
 }
 
 #[test]
-fn keys() {
+fn vector_keys() {
     for entry in vectors("identity", "keys") {
         let key = secret(&entry, "seed_hex");
         if let Some(index) = entry["deterministic_index"].as_u64() {
@@ -68,7 +68,7 @@ fn keys() {
 }
 
 #[test]
-fn peer_id_order() {
+fn vector_peer_id_order() {
     for entry in vectors("identity", "peer_id_order") {
         let read = |key: &str| -> Vec<PeerId> {
             let ids = entry[key].as_array().unwrap().iter();
@@ -81,7 +81,7 @@ fn peer_id_order() {
 }
 
 #[test]
-fn points() {
+fn vector_points() {
     for entry in vectors("identity", "points") {
         let point = bytes(&entry, "point_hex");
         let peer = PeerId::from_bytes(&point).unwrap();
@@ -104,7 +104,7 @@ fn points() {
 }
 
 #[test]
-fn texts() {
+fn vector_texts() {
     for entry in vectors("identity", "texts") {
         let input = text(&entry, "text");
         let read: Result<()> = match text(&entry, "kind") {
@@ -122,7 +122,7 @@ fn texts() {
 }
 
 #[test]
-fn signatures() {
+fn vector_signatures() {
     for entry in vectors("identity", "signatures") {
         let message = bytes(&entry, "message_hex");
         let signature = secret(&entry, "seed_hex").sign(&message);
@@ -138,7 +138,7 @@ fn signatures() {
 }
 
 #[test]
-fn chain_ids() {
+fn vector_chain_ids() {
     for entry in vectors("identity", "chain_ids") {
         let chain = ChainId::parse(text(&entry, "chain_id_text")).unwrap();
         assert_eq!(chain.preshared_key().as_slice(), bytes(&entry, "preshared_key_hex"));
@@ -158,7 +158,7 @@ fn chain_ids() {
 }
 
 #[test]
-fn chain_id_compute() {
+fn vector_chain_id_compute() {
     for entry in vectors("identity", "chain_id_compute") {
         let digests = entry["constraint_system_digests_hex"].as_array().unwrap().iter();
         let digests: Vec<Vec<u8>> = digests.map(|d| hex::decode(d.as_str().unwrap()).unwrap()).collect();
@@ -179,7 +179,7 @@ fn chain_id_compute() {
 }
 
 #[test]
-fn encryption() {
+fn vector_encryption() {
     for entry in vectors("encryption", "shared_keys") {
         let peer = PublicKey::from_bytes(&bytes(&entry, "peer_public_key_hex")).unwrap();
         let shared = secret(&entry, "own_seed_hex").diffie_hellman(&peer).unwrap();
@@ -203,7 +203,7 @@ fn encryption() {
 }
 
 #[test]
-fn connection_auth() {
+fn vector_connection_auth() {
     for entry in vectors("connection_auth", "valid") {
         let hashes = ["offer_sdp", "answer_sdp"].map(|key| sdp_hash(text(&entry, key)));
         assert_eq!(hashes.concat(), bytes(&entry, "connection_auth_hex"));
@@ -218,7 +218,7 @@ fn connection_auth() {
 }
 
 #[test]
-fn bin_prot_reads() {
+fn vector_bin_prot_reads() {
     for entry in vectors("bin_prot", "primitive_reads") {
         let data = bytes(&entry, "bin_prot_hex");
         let mut reader = Reader::new(&data);
@@ -249,7 +249,7 @@ fn bin_prot_reads() {
 }
 
 #[test]
-fn bin_prot_writes() {
+fn vector_bin_prot_writes() {
     for entry in vectors("bin_prot", "primitives") {
         let mut writer = Writer::new();
         let value = &entry["value"];
@@ -276,7 +276,7 @@ fn bin_prot_writes() {
 }
 
 #[test]
-fn framing() {
+fn vector_framing() {
     for entry in vectors("bin_prot", "framing") {
         let length: usize = number(&entry, "payload_length");
         let payload: Vec<u8> = (0..length).map(|i| u8::try_from(i * 31 % 251).unwrap()).collect();
@@ -293,7 +293,7 @@ fn framing() {
 }
 
 #[test]
-fn receiving() {
+fn vector_receiving() {
     let channels = vectors("bin_prot", "channels");
     for entry in vectors("bin_prot", "receiving") {
         let channel = channels.iter().find(|c| c["channel_id"] == entry["channel_id"]).unwrap();
