@@ -60,8 +60,7 @@ def test_vector_receiving(backend: ModuleType, entry: dict[str, Any]) -> None:
         assert framed == b"".join(chunks)
     elif any(set(event) != {"message_payload_hex"} for chunk in events for event in chunk):
         with pytest.raises(FrameError):
-            for chunk in chunks:
-                decoder.receive_data(chunk)
+            list(map(decoder.receive_data, chunks))
     else:
         for chunk, expected in zip(chunks, events, strict=True):
             received = decoder.receive_data(chunk)

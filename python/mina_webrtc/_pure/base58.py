@@ -31,7 +31,8 @@ def base58_encode(data: Buffer) -> str:
 def base58_decode(text: str, limit: int) -> bytes:
     """Inverse of `base58_encode`; nothing longer than `limit` is decoded. Raises `Base58Error`."""
     characters(text)
-    if len(text) > unsigned(limit, U64):
+    limit = unsigned(limit, U64)
+    if len(text) > limit:
         raise Base58Error(f"base58 text is longer than {limit} characters")
     digits = [DIGITS.get(character, -1) for character in text]
     if -1 in digits:
@@ -50,9 +51,10 @@ def base58check_encode(version: int, payload: Buffer) -> str:
 
 def base58check_decode(text: str, version: int, length: int) -> bytes:
     """The payload of a base58check text of this version and exactly `length` payload bytes. Raises `Base58Error`."""
-    unsigned(version, U8)
+    characters(text)
+    version, length = unsigned(version, U8), unsigned(length, U64)
     # 58 > 2**5.85: so many bytes never take more than 7/5 as many digits, a longer text needs no decoding.
-    decoded = base58_decode(text, min(((unsigned(length, U64) + 1 + CHECKSUM) // 5 + 1) * 7, U64))
+    decoded = base58_decode(text, min(((length + 1 + CHECKSUM) // 5 + 1) * 7, U64))
     body, checksum = decoded[:-CHECKSUM], decoded[-CHECKSUM:]
     if not body:
         raise Base58Error(f"base58check payload is not {length} bytes long")

@@ -49,13 +49,16 @@ class ChainId(Value):
         tx_pool_max_size: int,
     ) -> ChainId:
         """The chain id of a network from its constants: BLAKE2b-256 over their texts, the numbers' hashed before."""
+        if isinstance(constraint_system_digests, str):
+            raise TypeError("a list of digests is needed, not str")
         digests = [octets(digest).hex() for digest in constraint_system_digests]
+        parts = [characters(genesis_state_hash), *digests]
+        date = _date(unsigned(genesis_timestamp_ms, LAST_MS))
+        numbers = [unsigned(value, U32) for value in (k, slots_per_epoch, slots_per_sub_window, delta)]
         versions = [unsigned(value, U8) for value in (protocol_transaction_version, protocol_network_version)]
-        numbers = [
-            unsigned(value, U32) for value in (k, slots_per_epoch, slots_per_sub_window, delta, tx_pool_max_size)
-        ]
-        genesis = "".join(map(str, numbers)) + _date(unsigned(genesis_timestamp_ms, LAST_MS))
-        parts = [characters(genesis_state_hash), *digests, _blake2b(genesis).hex(), *map(_md5, versions)]
+        numbers.append(unsigned(tx_pool_max_size, U32))
+        parts.append(_blake2b("".join(map(str, numbers)) + date).hex())
+        parts += map(_md5, versions)
         return ChainId._of(_blake2b("".join(parts)))
 
     def preshared_key(self) -> bytes:

@@ -154,9 +154,10 @@ class PublicKey(Ordered):
 
     def verify(self, message: Buffer, signature: Signature) -> None:
         """Returns when `signature` is this key's over `message`; raises `SignatureError` otherwise."""
+        data = octets(message)
         instance_of(Signature, signature)
         try:
-            Ed25519PublicKey.from_public_bytes(self._data).verify(bytes(signature), octets(message))
+            Ed25519PublicKey.from_public_bytes(self._data).verify(bytes(signature), data)
         except InvalidSignature:
             raise SignatureError("the signature is not by this key over this message") from None
 
