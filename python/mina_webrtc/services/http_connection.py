@@ -80,6 +80,8 @@ class Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Starts the reading deadline."""
+        if transport.is_closing():  # uvloop also reports a connection whose opening was cancelled
+            return
         super().connection_made(transport)
         if self.transport is not None and self.transport.get_extra_info("sslcontext") is None:
             # draining then waits until the kernel has taken everything; under TLS up to 64 KiB may be left in the layer
@@ -128,8 +130,9 @@ class Connection(web.RequestHandler):
 
     def finish_writing(self) -> None:
         """Tells the client that nothing follows while it is still sending: closing now could destroy the answer."""
-        if self.transport is not None and self.transport.can_write_eof():
-            self.transport.write_eof()
+        transport = self.transport
+        if transport is not None and transport.can_write_eof() and not transport.is_closing():
+            transport.write_eof()
 
     def abort(self) -> None:
         """Closes at once, without flushing."""
@@ -137,8 +140,7 @@ class Connection(web.RequestHandler):
             self.transport.abort()
 
     def drop(self) -> asyncio.Task[None] | None:
-        """Ends everything now, without relying on `connection_lost`, which uvloop leaves out for a connection that is
-        cancelled while it opens. Returns what is left to wait for."""
+        """Ends everything now. Returns what is left to wait for."""
         self.abort()
         if self._timer is not None:
             self._timer.cancel()

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from msgspec.structs import replace
-from tests.unit.services.http_doubles import ACCEPTED, LIMITS, OFFER
+from tests.unit.services.http_doubles import ACCEPTED, LIMITS, OFFER, no_bugs
 
 from mina_webrtc.services.base import SignalReply
 from mina_webrtc.services.http_server import SignalServer, TlsFiles
@@ -74,13 +74,14 @@ async def serving(
     tls: TlsFiles | None = None,
     **limits: Any,
 ) -> AsyncIterator[SignalServer]:
-    server = await SignalServer.start(
-        desk, [(host, 0)], limits=replace(LIMITS, **limits), tls=tls, trusted_proxies=networks(trusted)
-    )
-    try:
-        yield server
-    finally:
-        await server.close()
+    bounds = replace(LIMITS, **limits)
+    with no_bugs():
+        server = await SignalServer.start(desk, [(host, 0)], limits=bounds, tls=tls, trusted_proxies=networks(trusted))
+        try:
+            yield server
+        finally:
+            await server.close()
+            await asyncio.sleep(0)
 
 
 @asynccontextmanager

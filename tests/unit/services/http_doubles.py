@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 from mina_webrtc.identity import ChainId, SecretKey
 from mina_webrtc.services.http_client import ClientSettings
@@ -94,6 +95,19 @@ def http_reply(status: int, body: bytes = b"", *headers: str) -> bytes:
     """A whole HTTP answer."""
     lines = (f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}", *headers)
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+@contextmanager
+def no_bugs() -> Iterator[None]:
+    """Nothing raised where only the event loop could see it."""
+    loop = asyncio.get_running_loop()
+    bugs: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: bugs.append(context))
+    try:
+        yield
+    finally:
+        loop.set_exception_handler(None)
+    assert bugs == []
 
 
 def open_files() -> int:

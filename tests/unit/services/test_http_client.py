@@ -21,6 +21,7 @@ from tests.unit.services.http_doubles import (
     answers,
     http_peer,
     http_reply,
+    no_bugs,
     open_files,
     read_request,
 )
@@ -36,11 +37,13 @@ Post = Callable[..., Awaitable[P2pConnectionResponse]]
 
 @asynccontextmanager
 async def open_client(lookup: Lookup | None = None, resolve: Any = RESOLVE, **changes: Any) -> AsyncIterator[Any]:
-    client = HttpOfferClient(replace(CLIENT, **changes), Resolver(resolve, lookup))
-    try:
-        yield client
-    finally:
-        await client.close()
+    with no_bugs():
+        client = HttpOfferClient(replace(CLIENT, **changes), Resolver(resolve, lookup))
+        try:
+            yield client
+        finally:
+            await client.close()
+            await asyncio.sleep(0)
 
 
 async def post(
