@@ -6,10 +6,12 @@ while the peer's own may still connect us, the dial *gives way*: it waits for th
 
 from __future__ import annotations
 
-from mina_webrtc.errors import LocalProtocolError
+from mina_webrtc.errors import KeyFormatError, LocalProtocolError
+from mina_webrtc.identity import PeerId
 from mina_webrtc.machines.slots import GivenWay, Slot
 from mina_webrtc.machines.state import Attempt
 from mina_webrtc.machines.vocab import CancelTimer, DialFailed, DialSucceeded, Effect, Failure, SetTimer, Stage, Timer
+from mina_webrtc.wire.address import DialAddress, Relayed
 from mina_webrtc.wire.signal import RejectionReason
 
 Effects = list[Effect]
@@ -91,3 +93,16 @@ class Dials:
         for dial in waiting:
             del self._slots[dial]
         return waiting
+
+
+def undiallable(address: DialAddress, me: PeerId) -> Failure | None:
+    """Why this address cannot be dialled by this node, whatever its peer does."""
+    if address.peer == me:
+        return Failure(Stage.ADDRESS, "self", "the address names this node itself")
+    if isinstance(address.method, Relayed):
+        return Failure(Stage.ADDRESS, "relay_unsupported", "this version does not dial through a relay")
+    try:
+        address.peer.public_key  # noqa: B018  # a peer id's text is not checked against the curve, §1
+    except KeyFormatError as error:
+        return Failure(Stage.ADDRESS, "invalid_peer_id", str(error))
+    return None

@@ -17,12 +17,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mina_webrtc.errors import KeyFormatError, LocalProtocolError
+from mina_webrtc.errors import LocalProtocolError
 from mina_webrtc.identity import PeerId
 from mina_webrtc.machines import incoming, outgoing
 from mina_webrtc.machines.addresses import AddressBook
 from mina_webrtc.machines.admission import Admission, Refusal, source_key
-from mina_webrtc.machines.dials import Dials
+from mina_webrtc.machines.dials import Dials, undiallable
 from mina_webrtc.machines.finalize import FinalizeSuccess
 from mina_webrtc.machines.peer import Success
 from mina_webrtc.machines.rpc import AnswerPeers
@@ -53,7 +53,6 @@ from mina_webrtc.machines.vocab import (
     Timer,
     TimerFired,
 )
-from mina_webrtc.wire.address import Relayed
 from mina_webrtc.wire.messages import encode_initial_peers
 
 Effects = list[Effect]
@@ -125,7 +124,7 @@ class Peers:
             if failure is None:
                 self._dials.join(event.dial, slot)
             return [] if failure is None else [DialFailed(event.dial, failure)]
-        failure = self._undiallable(event) or self._too_many() or self._no_room()
+        failure = undiallable(address, self._me) or self._too_many() or self._no_room()
         if failure is not None:
             return [DialFailed(event.dial, failure)]
         slot = slot or Slot(peer)
@@ -142,18 +141,6 @@ class Peers:
         )
         slot.outgoing = self._dialled[peer] = link.conn
         return self._begin(outgoing.Init(link), event, now)
-
-    def _undiallable(self, event: DialRequested) -> Failure | None:
-        peer = event.address.peer
-        if peer == self._me:
-            return Failure(Stage.ADDRESS, "self", "the address names this node itself")
-        if isinstance(event.address.method, Relayed):
-            return Failure(Stage.ADDRESS, "relay_unsupported", "this version does not dial through a relay")
-        try:
-            peer.public_key  # noqa: B018  # a peer id's text is not checked against the curve, §1
-        except KeyFormatError as error:
-            return Failure(Stage.ADDRESS, "invalid_peer_id", str(error))
-        return None
 
     def _too_many(self) -> Failure | None:
         cap = self._settings.max_pending_outgoing
