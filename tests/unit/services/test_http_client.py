@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -414,6 +415,21 @@ async def test_the_next_address_is_tried_when_one_refuses() -> None:
         open_client(at("::1", "127.0.0.2", "127.0.0.1")) as client,
     ):
         assert await post(client, f"/http/many.example/{port}") == ACCEPTED
+
+
+async def test_the_next_address_joins_when_one_does_not_answer() -> None:
+    async with (
+        http_peer(answers(http_reply(200, ACCEPTED.to_json()))) as port,
+        open_client(at("127.0.0.2", "127.0.0.1")) as client,
+    ):
+        with socket.socket() as full, ExitStack() as stack:
+            full.bind(("127.0.0.2", port))
+            full.listen(0)
+            for _ in range(4):  # more than the queue holds, so that nobody else gets in
+                waiting = stack.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(("127.0.0.2", port))
+            assert await post(client, f"/http/many.example/{port}", timeout=0.5) == ACCEPTED
 
 
 async def test_ipv6_works() -> None:
