@@ -88,6 +88,15 @@ def test_a_changed_sdp_fails_authentication(world: World, which: str) -> None:
     assert_clean(two)
 
 
+def test_candidates_that_are_dropped_change_no_hash(world: World) -> None:
+    """What the transport is given is not what is hashed (§6)."""
+    one, _ = world.side(1, allow_loopback=False), world.side(2, allow_loopback=False)
+    one.dial(2)
+    world.run()
+    assert "127.0.0.1 9 typ host" not in one.told(v.SetAnswer)[0].answer_sdp
+    assert one.ready
+
+
 def test_a_replayed_answer_connects_nobody(world: World) -> None:
     """A true answer, by the right peer and to us, but to an offer of yesterday."""
     one, two = world.side(1), world.side(2)

@@ -66,7 +66,7 @@ class Dials:
         return self.reconsider(slot, now)
 
     def reconsider(self, slot: Slot, now: float) -> Effects:
-        """An attempt of the slot's peer has begun or ended: how long do those wait that gave way?"""
+        """The time is up, or an attempt of the slot's peer has ended: how long do those still wait that gave way?"""
         way = slot.given_way
         if way is None:
             return []

@@ -213,8 +213,7 @@ class Peers:
         )
         slot.incoming.append(link.conn)
         self._signals[event.signal] = link.conn
-        effects += self._begin(incoming.Init(link, verdict.usable, verdict.mark), event, now)
-        return effects + self._dials.reconsider(slot, now)
+        return effects + self._begin(incoming.Init(link, verdict.usable, verdict.mark), event, now)
 
     def _stands(self, slot: Slot, source: str) -> bool:
         """Whether the offerer is connected or connecting already, and not to be given a second connection (§4).
