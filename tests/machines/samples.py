@@ -18,6 +18,7 @@ from mina_webrtc.wire.signal import Answer, P2pConnectionResponse, RejectionReas
 NOW = 1000.0
 CONN = 7
 ME, PEER = 3, 4
+HASH = bytes(32)
 AUTH = ConnectionAuth.new("offer", "answer")
 ALL_OPEN = 0b1_1111_1111
 ACCEPTED = P2pConnectionResponse.accepted(Answer(sdp("answer"), KEYS[PEER].public_key, KEYS[ME].peer_id))
@@ -79,8 +80,8 @@ def _success(way: Attempt) -> dict[str, State]:
     idle, _ = Success.begin(way, Mark(), ALL_OPEN, NOW)
     busy: State = idle
     for event in (
-        v.RequestMade(1, CONN, Rpc.BLOCK, b"hash", 8.0),
-        v.MessageReceived(CONN, 7, encode(RpcRequest(1, Rpc.BLOCK, b"hash"))),
+        v.RequestMade(1, CONN, Rpc.BLOCK, HASH, 8.0),
+        v.MessageReceived(CONN, 7, encode(RpcRequest(1, Rpc.BLOCK, HASH))),
     ):
         busy, _ = step(busy, event, NOW)
     return {"Success/idle": idle, "Success/busy": busy}
@@ -115,7 +116,7 @@ EVENTS: dict[str, v.Event] = {
     "ChannelClosed 0": v.ChannelClosed(CONN, 0),
     "ChannelClosed n": v.ChannelClosed(CONN, 3),
     "MessageReceived 0": v.MessageReceived(CONN, 0, b"t" * 92),
-    "MessageReceived 7": v.MessageReceived(CONN, 7, encode(RpcRequest(2, Rpc.BLOCK, b"hash"))),
+    "MessageReceived 7": v.MessageReceived(CONN, 7, encode(RpcRequest(2, Rpc.BLOCK, HASH))),
     "MessageReceived 7 bad": v.MessageReceived(CONN, 7, b"\x09garbage"),
     "MessageReceived n": v.MessageReceived(CONN, 3, b"\x00"),
     "MessagesSent": v.MessagesSent(CONN, 1),
@@ -124,7 +125,7 @@ EVENTS: dict[str, v.Event] = {
     "AuthOpened failed": v.AuthOpened(CONN, v.AuthVerdict.MISMATCH),
     "TransportFailed": v.TransportFailed(CONN, "lost", ""),
     "TransportFailed remote": v.TransportFailed(CONN, "early_data", "", True),
-    "RequestMade": v.RequestMade(2, CONN, Rpc.BLOCK, b"hash", 8.0),
+    "RequestMade": v.RequestMade(2, CONN, Rpc.BLOCK, HASH, 8.0),
     "RequestCancelled": v.RequestCancelled(CONN, 1),
     "RequestHandled": v.RequestHandled(CONN, 1, b"block"),
     "TimerFired ATTEMPT": v.TimerFired(v.Timer.ATTEMPT, CONN, 0),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.machines.samples import EVENTS
+from tests.machines.samples import EVENTS, HASH
 from tests.machines.world import KEYS, Side, World, assert_clean, offer
 from tests.machines.world import settings as node
 
@@ -81,7 +81,7 @@ class Network(RuleBasedStateMachine):
         side = self.world.sides[one]
         for conn in side.ready:
             self.signals += 1
-            side.give(v.RequestMade(self.signals, conn, kind, b"hash" if kind is Rpc.BLOCK else b"", 8.0))
+            side.give(v.RequestMade(self.signals, conn, kind, HASH if kind is Rpc.BLOCK else b"", 8.0))
 
     @precondition(lambda self: bool(self.world.lanes))
     @rule(data=st.data(), count=st.integers(1, 12))

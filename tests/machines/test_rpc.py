@@ -13,7 +13,7 @@ from mina_webrtc.machines.state import Error, State, step
 from mina_webrtc.wire.messages import Rpc, RpcRequest, RpcResponse, decode, decode_initial_peers, encode
 from mina_webrtc.wire.sdp import Mark
 
-HASH = bytes(33)
+HASH = bytes(32)
 
 
 class Ready:
@@ -270,7 +270,7 @@ def test_requests_through_both_cores() -> None:
         one.give(v.RequestMade(request, 1, Rpc.BLOCK, HASH, 8.0))
         world.run()
     assert [done.body for done in one.told(v.CompleteRequest)] == [HASH * 2] * 20
-    assert one.give(v.RequestMade(50, 1, Rpc.SNARK, b"", 8.0))
+    assert one.give(v.RequestMade(50, 1, Rpc.SNARK, b"job", 8.0))
     world.run()
     assert one.told(v.CompleteRequest)[-1] == v.CompleteRequest(50, None)
     assert one.store.state()["timers"] == two.store.state()["timers"] - 1  # the offer's memory
