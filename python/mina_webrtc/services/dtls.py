@@ -2,9 +2,9 @@
 
 aiortc's `RTCDtlsTransport` is not used because it cannot be closed cleanly at any moment and drops data at its edges:
 its read task is cancelled but never awaited; a record that shares its datagram with another stays unread until the next
-datagram comes; a flight above 1500 bytes is cut inside a record; an empty datagram (anybody can send one) ends it with an
-IndexError; without an SRTP profile, which data channels do not need, the handshake fails. The certificate, the cipher list
-and the fingerprints are aiortc's.
+datagram comes; a flight above 1500 bytes is cut inside a record; an empty datagram (anybody can send one) ends it with
+an IndexError; without an SRTP profile, which data channels do not need, the handshake fails. The certificate, the
+cipher list and the fingerprints are aiortc's.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ MAX_DATAGRAM = 1232
 """What goes into one UDP datagram: the minimum IPv6 MTU without the IPv6 and UDP headers."""
 
 RECORD_HEADER = 13
+APPLICATION_DATA = 23
 
 
 class Certificate:
@@ -90,7 +91,7 @@ class Dtls:
         else:
             self._ssl.set_connect_state()
         self.state = "connecting"
-        self._handshake()
+        self._handshake(self._ssl)
 
     def receive(self, datagram: bytes) -> None:
         """A datagram came in; anything but DTLS (RFC 7983) is ignored."""
@@ -98,9 +99,11 @@ class Dtls:
             return
         self._ssl.bio_write(datagram)
         if self.state == "connecting":
-            self._handshake()
+            self._handshake(self._ssl)
         if self.state == "connected":
-            self._read()
+            # Nearly all: one record of application data. Then one read empties the BIO, and nothing is to be answered.
+            alone = datagram[0] == APPLICATION_DATA and len(datagram) == _record_end(datagram, 0)
+            self._read(alone)
 
     def send(self, data: bytes) -> None:
         """Sends one record; silently nothing when there is no connection (any more)."""
@@ -111,7 +114,7 @@ class Dtls:
         except SSL.Error:
             self._fail("DTLS cannot send")
             return
-        self._flush()
+        self._send(self._ssl.bio_read(65_536))
 
     def close(self) -> None:
         """Sends a close_notify when connected and frees everything; nothing is reported any more."""
@@ -134,13 +137,12 @@ class Dtls:
     def _unregister_data_receiver(self, receiver: Any) -> None:
         pass
 
-    def _handshake(self) -> None:
-        assert self._ssl is not None
+    def _handshake(self, ssl: SSL.Connection) -> None:
         try:
-            self._ssl.do_handshake()
+            ssl.do_handshake()
         except SSL.WantReadError:
             self._flush()
-            self._arm()
+            self._arm(ssl)
             return
         except SSL.Error:
             self._flush()  # the alert
@@ -150,17 +152,16 @@ class Dtls:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._identified():
+        if not self._identified(ssl):
             self._fail("the DTLS certificate is not the one that the SDP announced")
             return
         self.state = "connected"
         if self._events is not None:
             self._events.dtls_connected()
 
-    def _identified(self) -> bool:
+    def _identified(self, ssl: SSL.Connection) -> bool:
         """Whether at least one announced fingerprint has a known digest, and all of these fit (RFC 8122 §5)."""
-        assert self._ssl is not None
-        certificate = self._ssl.get_peer_certificate(as_cryptography=True)
+        certificate = ssl.get_peer_certificate(as_cryptography=True)
         known = [f for f in self._expected if f.algorithm.lower() in X509_DIGEST_ALGORITHMS]
         return (
             certificate is not None
@@ -168,7 +169,7 @@ class Dtls:
             and all(f.value.upper() == certificate_digest(certificate, f.algorithm.lower()) for f in known)
         )
 
-    def _read(self) -> None:
+    def _read(self, alone: bool) -> None:
         while self._ssl is not None:
             try:
                 data = self._ssl.recv(65_536)
@@ -181,6 +182,8 @@ class Dtls:
                 return
             if self._events is not None:
                 self._events.dtls_data(data)
+            if alone:
+                return
         self._flush()  # a repeated last flight, an alert
 
     def _fail(self, reason: str) -> None:
@@ -192,12 +195,11 @@ class Dtls:
         if events is not None:
             events.dtls_over(TransportError(reason))
 
-    def _arm(self) -> None:
+    def _arm(self, ssl: SSL.Connection) -> None:
         """Schedules OpenSSL's retransmission of the current flight (RFC 6347 §4.2.4)."""
         if self._timer is not None:
             self._timer.cancel()
-        assert self._ssl is not None
-        timeout = self._ssl.DTLSv1_get_timeout()
+        timeout = ssl.DTLSv1_get_timeout()
         self._timer = None if timeout is None else asyncio.get_running_loop().call_later(timeout, self._retransmit)
 
     def _retransmit(self) -> None:
@@ -210,7 +212,7 @@ class Dtls:
             self._fail("DTLS handshake timed out")
             return
         self._flush()
-        self._arm()
+        self._arm(self._ssl)
 
     def _flush(self) -> None:
         while self._ssl is not None:
@@ -229,9 +231,13 @@ def _datagrams(data: bytes) -> Iterator[bytes]:
     """Cuts a flight into datagrams at the borders of records (RFC 6347 §4.1.1: a record does not span datagrams)."""
     start = position = 0
     while position < len(data):
-        end = position + RECORD_HEADER + int.from_bytes(data[position + 11 : position + 13], "big")
+        end = _record_end(data, position)
         if end - start > MAX_DATAGRAM and position > start:
             yield data[start:position]
             start = position
         position = end
     yield data[start:]
+
+
+def _record_end(data: bytes, start: int) -> int:
+    return start + RECORD_HEADER + int.from_bytes(data[start + 11 : start + 13], "big")

@@ -32,8 +32,9 @@ class IceServer(Struct, frozen=True):
 
 
 def parse_server(url: str) -> IceServer:
-    """`stun:host[:port]`, `turn:user:password@host[:port][?transport=udp|tcp]`, `turns:…` (RFC 7064, RFC 7065; those have
-    no place for the credentials, so they stand as in other URLs). Raises `TransportError`, which does not repeat the URL."""
+    """`stun:host[:port]`, `turn:user:password@host[:port][?transport=udp|tcp]`, `turns:…` (RFC 7064, RFC 7065; those
+    have no place for the credentials, so they stand as in other URLs). Raises `TransportError`, which does not repeat
+    the URL."""
     match = _SERVER.fullmatch(url)
     if match is None or match["scheme"] == "stuns":
         raise TransportError("an ICE server is not of the form stun:host:port or turn:user:password@host:port")
@@ -46,8 +47,9 @@ def parse_server(url: str) -> IceServer:
 
 
 def host_addresses(allow_loopback: bool | None) -> list[str]:
-    """The addresses to bind to, IPv4 before IPv6. Loopback ones are in only when `allow_loopback` is True, or when it is
-    None and there is nothing else (aioice itself always leaves 127.0.0.1 and ::1 out, so it fails on such a machine)."""
+    """The addresses to bind to, IPv4 before IPv6. Loopback ones are in only when `allow_loopback` is True, or when it
+    is None and there is nothing else (aioice itself always leaves 127.0.0.1 and ::1 out, so it fails on such a
+    machine)."""
     found = [ip.ip if isinstance(ip.ip, str) else ip.ip[0] for adapter in ifaddr.get_adapters() for ip in adapter.ips]
     addresses = [ipaddress.ip_address(text.partition("%")[0]) for text in dict.fromkeys(found)]
     addresses.sort(key=lambda address: address.version)

@@ -14,14 +14,14 @@ from typing import Any, cast
 
 from aioice import Candidate, Connection, stun
 from aioice.candidate import candidate_foundation, candidate_priority
-from aioice.ice import ICE_COMPLETED, CandidatePair, ConnectionClosed, ConnectionEvent, StunProtocol, relayed_candidate
+from aioice.ice import ICE_COMPLETED, ConnectionClosed, ConnectionEvent, StunProtocol, relayed_candidate
 
 from mina_webrtc.errors import TransportError
 from mina_webrtc.services.hosts import IceServer, host_addresses
 
 PACE = 0.005
-"""Seconds between two checks (Ta): the smallest that RFC 8445 §14.2 allows. aioice takes 20 ms, and takes them once more
-after the last check, which alone is most of its set-up time."""
+"""Seconds between two checks (Ta): the smallest that RFC 8445 §14.2 allows. aioice takes 20 ms, and takes them once
+more after the last check, which alone is most of its set-up time."""
 
 MAX_PAIRS = 100
 """RFC 8445 §6.1.2.5; every source address of an authenticated check makes one in aioice, without a bound."""
@@ -32,8 +32,12 @@ MAX_CANDIDATES = 32
 MAX_EARLY_DATAGRAMS = 64
 """Datagrams kept between the first successful check of the peer and our own: its ClientHello and repetitions."""
 
-RECEIVE_BUFFER = 1 << 20
-"""Bytes that the kernel is asked to keep per socket; with aioice's 256 KiB it drops packets on loopback."""
+RECEIVE_BUFFER = 4 << 20
+"""Bytes that the kernel is asked to keep per socket (used as needed); with aioice's 256 KiB it drops packets on
+loopback."""
+
+PACKET_COST = 2304
+"""What Linux charges to that buffer for a packet of SCTP's size."""
 
 RELAY_FAREWELL = 0.2
 """Seconds a TURN server gets to answer our giving back the allocation; aioice waits up to 63 s."""
@@ -85,13 +89,18 @@ class IceAgent(Connection):
         self._on_data: Callable[[bytes], None] | None = on_data
         self._on_lost: Callable[[], None] | None = on_lost
         self._early: list[bytes] | None = []
+        self.packets = 2 * RECEIVE_BUFFER // PACKET_COST
+        """How many packets the kernel keeps for us: granted may be much less than what was asked for."""
 
     # ---------------------------------------------------------------- gathering
 
     async def gather(self, timeout: float) -> None:
         """Opens a socket for each address and asks the servers, for at most `timeout` seconds (protocol.md §6); what is
         there by then is used. Raises `TransportError` when there is no candidate at all."""
-        endpoints = [endpoint for address in host_addresses(self._allow_loopback) if (endpoint := await self._bind(address))]
+        endpoints = []
+        for address in host_addresses(self._allow_loopback):
+            if (endpoint := await self._bind(address)) is not None:
+                endpoints.append(endpoint)
         tasks = [asyncio.create_task(self._ask(server, endpoints)) for server in self._servers]
         try:
             if tasks:
@@ -111,12 +120,17 @@ class IceAgent(Connection):
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
             sock.bind((address, 0))
-            transport, endpoint = await loop.create_datagram_endpoint(lambda: Endpoint(self), sock=sock)
+            self.packets = min(self.packets, sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // PACKET_COST)
         except OSError:
             sock.close()
             return None
-        except BaseException:
-            sock.close()
+        # Cut short, uvloop would leave its handle on a socket that is closed, and spin: so let it finish, then close.
+        opening = asyncio.ensure_future(loop.create_datagram_endpoint(lambda: Endpoint(self), sock=sock))
+        try:
+            transport, endpoint = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            _, endpoint = await opening
+            await endpoint.close()
             raise
         self._protocols.append(endpoint)  # at once, so that `close` finds it whenever it comes
         host, port = transport.get_extra_info("sockname")[:2]
@@ -139,11 +153,9 @@ class IceAgent(Connection):
                 await self._relay(server)
                 return
             addresses = await _resolve(server)
-            pairs = [
-                (endpoint, next((a for a in addresses if _version(a[0]) == _version(endpoint.local_candidate.host)), None))
-                for endpoint in endpoints
-            ]
-            await asyncio.gather(*(self._reflect(endpoint, a) for endpoint, a in pairs if a is not None))
+            by_version = {_version(address[0]): address for address in reversed(addresses)}
+            pairs = ((endpoint, by_version.get(_version(endpoint.local_candidate.host))) for endpoint in endpoints)
+            await asyncio.gather(*(self._reflect(endpoint, address) for endpoint, address in pairs if address))
 
     async def _reflect(self, endpoint: Endpoint, server: tuple[str, int]) -> None:
         request = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
@@ -195,10 +207,12 @@ class IceAgent(Connection):
         self._remote_candidates_end = True
 
     async def establish(self) -> None:
-        """Checks until a pair is nominated. Raises `ConnectionError` when all pairs have failed. Without any pair it waits
-        for the peer's checks: aioice gives up at once there, so that a browser which hides its addresses cannot connect.
+        """Checks until a pair is nominated. Raises `ConnectionError` when all pairs have failed. Without any pair it
+        waits for the peer's checks: aioice gives up at once there, so that a browser which hides its addresses cannot
+        connect.
 
-        aioice's `connect` sleeps after every check, the last one included; this one goes on as soon as there is a result.
+        aioice's `connect` sleeps after every check, the last one included; this one goes on as soon as there is a
+        result.
         """
         for remote in self._remote_candidates:
             self._pair_remote_candidate(remote)
@@ -238,7 +252,7 @@ class IceAgent(Connection):
             self.data_received(datagram, 1)
 
     def data_received(self, data: bytes, component: int) -> None:
-        """aioice would queue without a bound here, for a task to fetch."""
+        """What aioice would queue here without a bound, for a task to fetch, goes on at once."""
         if self._early is not None:
             if len(self._early) < MAX_EARLY_DATAGRAMS:
                 self._early.append(data)
@@ -281,10 +295,6 @@ class IceAgent(Connection):
         """Drops the callbacks: nothing is reported any more."""
         self._on_data = self._on_lost = None
         self._early = None
-
-    def pair(self) -> CandidatePair | None:
-        """The nominated pair."""
-        return self._nominated.get(1)
 
 
 async def _resolve(server: IceServer) -> list[tuple[str, int]]:

@@ -1,10 +1,11 @@
 """SCTP on aiortc: its association with our sending, flow control and limits.
 
 What is different, and why:
-- Sending never waits here, so it is synchronous, and new data is *pulled* from the outbox when the windows allow it: aiortc
-  takes everything at once into its own queue, and tells too early that it was sent.
+- Sending never waits here, so it is synchronous, and new data is *pulled* from the outbox when the windows allow it:
+  aiortc takes everything at once into its own queue, and tells too early that it was sent.
 - The sender obeys the peer's advertised window (RFC 9260 §6.1 rule A); aiortc ignores it.
-- The receiver's window shrinks by what the application has not taken, and a SACK reopens it; aiortc counts fragments only.
+- The receiver's window shrinks by what the application has not taken, and a SACK reopens it; aiortc counts fragments
+  only.
 - One SACK for two packets (§6.2), at once when no more packets wait, instead of one for each.
 - What a hostile peer can send is bounded: streams, gaps, TSNs ahead, message sizes; nothing raises out of `receive`.
 """
@@ -58,11 +59,12 @@ MAX_OVERRUN = 64
 """Chunks beyond the window before the peer is disconnected: one is a legal probe, a few may cross with our SACK."""
 
 SACK_DELAY = 0.002
-"""Seconds a single packet waits for its acknowledgement (§6.2 allows 0.2): long enough for the second one of a burst."""
+"""Seconds a single packet waits for its acknowledgement (§6.2 allows 0.2): long enough for the second one of a
+burst."""
 
 MAX_COST = 5
-"""Memory held may be this many times the receive buffer: the window that we announce shrinks by bookkeeping too, but a peer
-may have filled the last one with one-byte messages."""
+"""Memory held may be this many times the receive buffer: the window that we announce shrinks by bookkeeping too, but a
+peer may have filled the last one with one-byte messages."""
 
 INITIAL_CWND = 4 * USERDATA_MAX_LENGTH
 """RFC 9260 §7.2.1: min(4 MTU, max(2 MTU, 4404))."""
@@ -108,7 +110,7 @@ class Sctp(RTCSctpTransport):
         super().__init__(cast(Any, dtls))
         self._dtls = dtls
         self._outbox = outbox
-        self._events: SctpEvents | None = events
+        self._owner: SctpEvents | None = events
         self._over = False
         self._buffer = self._advertised_rwnd = receive_buffer
         self._told = receive_buffer
@@ -146,7 +148,8 @@ class Sctp(RTCSctpTransport):
         self._push()
 
     def open_window(self) -> None:
-        """The application took something: tell the peer when its window has grown enough to be worth a packet (§6.2)."""
+        """The application took something: tell the peer when its window has grown enough to be worth a packet
+        (§6.2)."""
         if self._association_state == self.State.ESTABLISHED and self._window() - self._told >= self._buffer // 4:
             _run(self._send_sack())
 
@@ -157,7 +160,7 @@ class Sctp(RTCSctpTransport):
 
     def stop_now(self) -> None:
         """Tells the peer (ABORT), stops every timer; nothing is reported any more."""
-        self._events = None
+        self._owner = None
         self._over = True
         _run(self.stop())
         if self._sack_timer is not None:
@@ -175,32 +178,32 @@ class Sctp(RTCSctpTransport):
         if state == self.State.CLOSED and before != state:
             self._over, was_over = True, self._over
             super()._set_state(state)
-            if not was_over and self._events is not None:
-                self._events.sctp_over("the SCTP association has ended", False)
+            if not was_over and self._owner is not None:
+                self._owner.sctp_over("the SCTP association has ended", False)
             return
         super()._set_state(state)
-        if state == self.State.ESTABLISHED and before != state and self._events is not None:
-            self._events.sctp_open()
+        if state == self.State.ESTABLISHED and before != state and self._owner is not None:
+            self._owner.sctp_open()
 
     def _end(self, reason: str, *, remote_fault: bool) -> None:
         if not self._over:
             self._over = True
-            if self._events is not None:
-                self._events.sctp_over(reason, remote_fault)
+            if self._owner is not None:
+                self._owner.sctp_over(reason, remote_fault)
 
     def _data_channel_close(self, channel: RTCDataChannel) -> None:
         # Reached by our own closing with nothing queued, and by the peer's: then what is queued is of no use any more.
         dropped = self._outbox.drop(channel.id) if channel.id is not None else 0
-        if dropped and self._events is not None:
-            self._events.sctp_sent(dropped)
+        if dropped and self._owner is not None:
+            self._owner.sctp_sent(dropped)
         super()._data_channel_close(channel)
 
     def _data_channel_closed(self, stream_id: int) -> None:
         if stream_id not in self._data_channels:
             return  # a repeated response; aiortc raises KeyError
         super()._data_channel_closed(stream_id)
-        if not self._over and self._events is not None:
-            self._events.sctp_channel_closed(stream_id)
+        if not self._over and self._owner is not None:
+            self._owner.sctp_channel_closed(stream_id)
 
     # ---------------------------------------------------------------- receiving
 
@@ -222,7 +225,7 @@ class Sctp(RTCSctpTransport):
         if self._unacknowledged > 1 or self._sack_misordered or self._sack_duplicates or not self._window():
             _run(self._send_sack())
         elif self._sack_timer is None:
-            self._sack_timer = self._loop.call_later(SACK_DELAY, self._sack_late)
+            self._sack_timer = asyncio.get_running_loop().call_later(SACK_DELAY, self._sack_late)
 
     def _sack_late(self) -> None:
         self._sack_timer = None
@@ -253,7 +256,7 @@ class Sctp(RTCSctpTransport):
             return
         if not chunk.user_data:
             raise RemoteProtocolError("DATA chunk without data")  # RFC 9260 §6.2
-        in_order = chunk.tsn == tsn_plus_one(self._last_received_tsn) and not self._sack_misordered
+        in_order = chunk.tsn == tsn_plus_one(self._cumulative) and not self._sack_misordered
         if in_order:
             self._last_received_tsn = chunk.tsn
         elif self._mark_received(chunk.tsn):
@@ -282,9 +285,9 @@ class Sctp(RTCSctpTransport):
         """Whether there is room (§6.2). What fills a gap is always accepted: the peer was allowed to send it."""
         if self._highest is not None and not uint32_gt(chunk.tsn, self._highest):
             return True
-        if (chunk.tsn - self._last_received_tsn) % 2**32 > MAX_AHEAD:
-            return uint32_gt(self._last_received_tsn, chunk.tsn)  # an old one is acknowledged again
-        size, memory = self._events.sctp_held() if self._events is not None else (0, 0)
+        if (chunk.tsn - self._cumulative) % 2**32 > MAX_AHEAD:
+            return uint32_gt(self._cumulative, chunk.tsn)  # an old one is acknowledged again
+        size, memory = self._owner.sctp_held() if self._owner is not None else (0, 0)
         if memory > MAX_COST * self._buffer:
             raise RemoteProtocolError("the peer sends messages that are too small beyond the receive window")
         if len(chunk.user_data) > self._room(size):
@@ -296,10 +299,16 @@ class Sctp(RTCSctpTransport):
         self._highest = chunk.tsn
         return True
 
+    @property
+    def _cumulative(self) -> int:
+        if self._last_received_tsn is None:
+            raise RemoteProtocolError("DATA before INIT")
+        return self._last_received_tsn
+
     def _window(self) -> int:
         """What the peer may send. With nothing held a message that is being put together may exceed the buffer, because
         it can only be taken when it is whole."""
-        room = self._room(self._events.sctp_held()[1] if self._events is not None else 0)
+        room = self._room(self._owner.sctp_held()[1] if self._owner is not None else 0)
         return room if room >= USERDATA_MAX_LENGTH else 0  # no silly windows
 
     def _room(self, held: int) -> int:
@@ -312,12 +321,12 @@ class Sctp(RTCSctpTransport):
         await super()._send_sack()
 
     async def _data_channel_receive(self, stream_id: int, pp_id: int, data: bytes) -> None:
-        if self._over or self._events is None:
+        if self._over or self._owner is None:
             return
         if pp_id in (WEBRTC_BINARY, WEBRTC_STRING):
-            self._events.sctp_data(stream_id, data)
+            self._owner.sctp_data(stream_id, data)
         elif pp_id in (WEBRTC_BINARY_EMPTY, WEBRTC_STRING_EMPTY):
-            self._events.sctp_data(stream_id, b"")
+            self._owner.sctp_data(stream_id, b"")
         # Anything else (DCEP, RFC 8832) has no meaning on channels that are negotiated beforehand.
 
     # ---------------------------------------------------------------- sending
@@ -415,8 +424,8 @@ class Sctp(RTCSctpTransport):
             if fragment.piece is not None:
                 sent += self._outbox.left(fragment.piece)
                 fragment.piece = None
-        if sent and self._events is not None:
-            self._events.sctp_sent(sent)
+        if sent and self._owner is not None:
+            self._owner.sctp_sent(sent)
         if self._closing:
             self._close_emptied()
 

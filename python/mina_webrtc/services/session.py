@@ -119,12 +119,12 @@ def read_remote(text: str, *, answer: bool) -> Remote:
         raise SdpError("SDP has no DTLS role or fingerprint")
     if answer and media.dtls.role == "auto":
         raise SdpError("an answer must choose a DTLS role")
-    return _remote(media)
+    return _remote(media, media.dtls, media.ice or RTCIceParameters(), media.sctp_port)
 
 
-def _remote(media: MediaDescription) -> Remote:
-    username, password, mid = media.ice.usernameFragment, media.ice.password, media.rtp.muxId
-    if not _UFRAG.fullmatch(username or "") or not _PASSWORD.fullmatch(password or ""):
+def _remote(media: MediaDescription, dtls: RTCDtlsParameters, ice: RTCIceParameters, sctp_port: int) -> Remote:
+    username, password, mid = ice.usernameFragment or "", ice.password or "", media.rtp.muxId
+    if not _UFRAG.fullmatch(username) or not _PASSWORD.fullmatch(password):
         raise SdpError("SDP has no valid ICE credentials")
     if mid and not _MID.fullmatch(mid):
         raise SdpError("SDP has an invalid mid")
@@ -133,12 +133,12 @@ def _remote(media: MediaDescription) -> Remote:
         raise SdpError(f"the peer takes messages of {limit} bytes only")
     return Remote(
         mid=mid or "0",
-        role=media.dtls.role,
-        fingerprints=tuple(media.dtls.fingerprints),
+        role=dtls.role,
+        fingerprints=tuple(dtls.fingerprints),
         username=username,
         password=password,
-        lite=media.ice.iceLite,
+        lite=ice.iceLite,
         candidates=tuple(candidate_to_aioice(c) for c in media.ice_candidates),
-        sctp_port=media.sctp_port,
+        sctp_port=sctp_port,
         max_message=limit,
     )
