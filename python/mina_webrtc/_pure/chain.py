@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b, md5
 from typing import TYPE_CHECKING, ClassVar, Final, final
 
-from mina_webrtc._pure.convert import U8, U32, characters, octets, unsigned
+from mina_webrtc._pure.convert import U8, U32, U64, characters, no_text, octets, unsigned
 from mina_webrtc._pure.values import Value, unhex
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class ChainId(Value):
     """Which chain a node is on: 32 bytes."""
 
     __slots__ = ()
-    LENGTH, WHAT = 32, "a chain id"
+    _length, _what = 32, "a chain id"
     DEVNET: ClassVar[ChainId]
     MAINNET: ClassVar[ChainId]
 
@@ -49,15 +49,14 @@ class ChainId(Value):
         tx_pool_max_size: int,
     ) -> ChainId:
         """The chain id of a network from its constants: BLAKE2b-256 over their texts, the numbers' hashed before."""
-        if isinstance(constraint_system_digests, str):
-            raise TypeError("a list of digests is needed, not str")
+        no_text(constraint_system_digests)
         digests = [octets(digest).hex() for digest in constraint_system_digests]
         parts = [characters(genesis_state_hash), *digests]
-        date = _date(unsigned(genesis_timestamp_ms, LAST_MS))
+        milliseconds = unsigned(genesis_timestamp_ms, U64)
         numbers = [unsigned(value, U32) for value in (k, slots_per_epoch, slots_per_sub_window, delta)]
         versions = [unsigned(value, U8) for value in (protocol_transaction_version, protocol_network_version)]
         numbers.append(unsigned(tx_pool_max_size, U32))
-        parts.append(_blake2b("".join(map(str, numbers)) + date).hex())
+        parts.append(_blake2b("".join(map(str, numbers)) + _date(milliseconds)).hex())
         parts += map(_md5, versions)
         return ChainId._of(_blake2b("".join(parts)))
 
@@ -70,7 +69,7 @@ class ChainId(Value):
 
 
 def _date(milliseconds: int) -> str:
-    return f"{EPOCH + timedelta(milliseconds=milliseconds):%Y-%m-%d %H:%M:%S.%f}Z"
+    return f"{EPOCH + timedelta(milliseconds=unsigned(milliseconds, LAST_MS)):%Y-%m-%d %H:%M:%S.%f}Z"
 
 
 def _blake2b(text: str) -> bytes:

@@ -20,6 +20,12 @@ def instance_of(kind: type, value: object) -> None:
         raise TypeError(f"a {kind.__name__} is needed, not {type(value).__name__}")
 
 
+def no_text(value: object) -> None:
+    """`TypeError` for a str where a list is needed: it, too, can be iterated."""
+    if isinstance(value, str):
+        raise TypeError("a list is needed, not str")
+
+
 def octets(data: Buffer) -> bytes:
     """The bytes of any buffer. `TypeError` for what is none."""
     return data if type(data) is bytes else memoryview(data).tobytes()

@@ -132,7 +132,7 @@ class PublicKey(Ordered):
     """An Ed25519 public key: 32 bytes that decompress to a curve point, small-order and non-canonical ones too."""
 
     __slots__ = ()
-    LENGTH, WHAT = KEY, "a public key"
+    _length, _what = KEY, "a public key"
 
     @staticmethod
     def from_bytes(data: Buffer) -> PublicKey:
@@ -174,7 +174,7 @@ class PeerId(Ordered):
     """A peer's identity: 32 bytes, ordered big-endian, not checked against the curve."""
 
     __slots__ = ()
-    LENGTH, WHAT = KEY, "a peer id"
+    _length, _what = KEY, "a peer id"
 
     @staticmethod
     def from_bytes(data: Buffer) -> PeerId:
@@ -214,7 +214,7 @@ class Signature(Value):
     """A 64-byte Ed25519 signature."""
 
     __slots__ = ()
-    LENGTH, WHAT = SIGNATURE, "a signature"
+    _length, _what = SIGNATURE, "a signature"
 
     @staticmethod
     def from_bytes(data: Buffer) -> Signature:

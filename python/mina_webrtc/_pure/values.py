@@ -35,13 +35,13 @@ class Value(Sealed):
 
     __slots__ = ("_data",)
     _data: bytes
-    LENGTH: ClassVar[int]
-    WHAT: ClassVar[str]
+    _length: ClassVar[int]
+    _what: ClassVar[str]
 
     @classmethod
     def _of(cls, data: bytes) -> Self:
-        if len(data) != cls.LENGTH:
-            raise KeyFormatError(f"{cls.WHAT} must be {cls.LENGTH} bytes, not {len(data)}")
+        if len(data) != cls._length:
+            raise KeyFormatError(f"{cls._what} must be {cls._length} bytes, not {len(data)}")
         value = object.__new__(cls)
         object.__setattr__(value, "_data", data)
         return value
