@@ -9,8 +9,6 @@ WHEELS := dist
 
 # .ci/run sets CI=true: there a skipped test is a failure, because every real component is installed.
 PYTEST := $(PY) -m pytest $(if $(filter true,$(CI)),-p tests.no_skips)
-# What is run again on the pure backend: everything that goes through the seam between native and pure.
-PURE_TESTS := tests/unit tests/machines tests/parity
 DEMO_ARGS ?=
 
 export UV_PYTHON_DOWNLOADS := never
@@ -58,7 +56,7 @@ test-native: $(VENV)/.native
 	MINA_WEBRTC_BACKEND=native $(PYTEST) -m "not slow"
 
 test-pure: $(VENV)/.native
-	MINA_WEBRTC_BACKEND=pure $(PYTEST) -m "not slow" $(PURE_TESTS)
+	MINA_WEBRTC_BACKEND=pure $(PYTEST) -m "not slow"
 
 test-slow: $(VENV)/.native
 	MINA_WEBRTC_BACKEND=native $(PYTEST) -m slow --timeout 600

@@ -104,9 +104,17 @@ async def _show_progress(number: int, peer: Peer) -> None:
             say_json(id=number, progress=min(stats.bytes_received - first, BLOCK_SIZE))
 
 
-async def _main() -> None:
+async def _main() -> int:
+    bugs: list[dict[str, Any]] = []
+
+    def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        bugs.append(context)
+        loop.default_exception_handler(context)
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(report)
     orders = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
     # The demonstration stays on this machine: its candidates are loopback ones.
     config = Config(secret_key=SecretKey.random(), listen=("127.0.0.1:0",), allow_loopback=True)
     async with Node(config) as node:
@@ -115,21 +123,21 @@ async def _main() -> None:
         hello = {"peer": str(node.peer_id), "address": str(node.addresses[0]), "block": worker.name.hex()}
         say_json(id=0, ok=True, pid=os.getpid(), **hello)
         await worker.obey(orders)
+    return 1 if bugs else 0
 
 
 def main(level: str, log_json: str, loop: str) -> int:
-    """Runs one worker; 0 when it ended because stdin did."""
+    """Runs one worker; 0 when it ended because stdin did, and nothing went wrong unseen."""
     # Ctrl-C reaches the whole process group: only the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_up_logging(Level(level), log_json == "json")
     try:
-        run(_main, Loop(loop))
+        return run(_main, Loop(loop))
     except BrokenPipeError:
         return 0
     except MinaWebrtcError as error:
         say_json(id=0, ok=False, error=str(error))
         return 1
-    return 0
 
 
 if __name__ == "__main__":
