@@ -64,6 +64,9 @@ class Timeouts:
     """A dial, from the call to ready (§6)."""
     incoming: float = 30.0
     """An accepted offer, from its arrival to ready (§6)."""
+    give_way: float = 4.0
+    """How long a dial that a greater peer refused with `AlreadyConnected` waits for that peer's own offer, which is then
+    on its way (§4); gathering may take its 3 s there."""
     gathering: float = 3.0
     """ICE gathering; then the SDP goes out with what is there (§6)."""
     caution: float = 3.0
@@ -157,6 +160,7 @@ class Config:
             max_pending_requests=self.limits.max_pending_requests,
             outgoing_timeout=self.timeouts.outgoing,
             incoming_timeout=self.timeouts.incoming,
+            yield_timeout=self.timeouts.give_way,
             caution=self.timeouts.caution,
             handler_timeout=self.timeouts.handler,
             max_initial_peers=self.limits.max_initial_peers,

@@ -44,14 +44,18 @@ class Peer:
     """A ready peer: authenticated, and able to be asked. Made by the node only."""
 
     def __init__(self, notice: v.PeerReady, timings: Timings, driver: Driver, limit: int) -> None:
+        self._driver = driver
+        self._limit = limit
+        self.renew(notice, timings)
+
+    def renew(self, notice: v.PeerReady, timings: Timings) -> None:
+        """A newer connection to the same peer took the place of this one's (protocol.md §4); requests go there now."""
         self.id = notice.peer
         self.conn = notice.conn
         self.outgoing = notice.outgoing
         self.marked = notice.marked
         self.address = notice.address
         self.timings = timings
-        self._driver = driver
-        self._limit = limit
 
     def __repr__(self) -> str:
         return f"Peer({self.id}, {'outgoing' if self.outgoing else 'incoming'})"
@@ -178,11 +182,13 @@ class Node:
         """
         if isinstance(address, str):
             address = DialAddress.parse(address)
-        conn = await self._running().dial(address)
-        peer = self._peers.get(address.peer)
-        if peer is None or peer.conn != conn:
-            raise DialError("closed", "lost", "the peer was ready and went away at once")
-        return peer
+        # When both sides dial at once the first connection may go before its successor is ready (§4): ask again, once
+        for _ in range(2):
+            await self._running().dial(address)
+            peer = self._peers.get(address.peer)
+            if peer is not None:
+                return peer
+        raise DialError("closed", "lost", "the peer was ready and went away at once")
 
     def on_request(self, rpc: Rpc, handler: Handler) -> None:
         """Registers `async handler(peer id, body) -> answer body | None` for requests of one kind.
@@ -238,9 +244,8 @@ class Node:
                 self._marks.setdefault(conn, {}).setdefault(word, now)
             case v.PeerReady():
                 self._ready(notice, now)
-            case v.PeerClosed(conn=conn, peer=peer):
-                if (known := self._peers.get(peer)) is not None and known.conn == conn:
-                    del self._peers[peer]
+            case v.PeerClosed(peer=peer, replaced=False):
+                self._peers.pop(peer, None)
             case v.AttemptFailed(conn=conn):
                 self._marks.pop(conn, None)
         _record(notice)
@@ -249,8 +254,11 @@ class Node:
 
     def _ready(self, notice: v.PeerReady, now: float) -> None:
         timings = _timings(self._marks.pop(notice.conn, {}), now)
-        limit = self.config.limits.max_initial_peers
-        self._peers[notice.peer] = Peer(notice, timings, self._running(), limit)
+        known = self._peers.get(notice.peer)
+        if known is not None:
+            known.renew(notice, timings)
+        else:
+            self._peers[notice.peer] = Peer(notice, timings, self._running(), self.config.limits.max_initial_peers)
 
 
 _MARKS = frozenset(

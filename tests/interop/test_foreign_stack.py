@@ -8,12 +8,12 @@ from typing import Self
 
 import pytest
 from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
+from tests.interop.rogue import LOCALHOST, Endpoint, post
+from tests.interop.support import NodeFactory, Watch, key
 
 from mina_webrtc import Answer, ChainId, ConnectionAuth, Offer, P2pConnectionResponse, Rpc, SecretKey, Timeouts
 from mina_webrtc.identity import Cipher, PeerId, PublicKey
 from mina_webrtc.machines.vocab import PeerClosed, PeerReady
-from tests.interop.rogue import LOCALHOST, Endpoint, post
-from tests.interop.support import NodeFactory, Watch, key
 
 FOREIGN = key(66)
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 import psutil
 import pytest
 import uvloop
+from tests.interop.support import Watch, config
 
 from mina_webrtc import Node
 from mina_webrtc.machines.vocab import PeerClosed
-from tests.interop.support import Watch, config
 
 LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [asyncio.new_event_loop, uvloop.new_event_loop]
 

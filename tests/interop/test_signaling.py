@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import trustme
+from tests.interop.support import NodeFactory, config, key
 
 from mina_webrtc import ConfigError, DialAddress, DialError, ListenError, Node, Timeouts
 from mina_webrtc.wire.address import Https
-from tests.interop.support import NodeFactory, config, key
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

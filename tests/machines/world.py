@@ -40,6 +40,7 @@ def settings(index: int, **changes: Any) -> Settings:
         "max_pending_requests": 5,
         "outgoing_timeout": 15.0,
         "incoming_timeout": 30.0,
+        "yield_timeout": 4.0,
         "caution": 3.0,
         "handler_timeout": 60.0,
         "max_initial_peers": 100,

@@ -33,7 +33,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Unanswered requests per peer on channel 7, in each direction, timed-out ones included (§7)."""
     outgoing_timeout: float
     incoming_timeout: float
-    yield_timeout: float = 4.0
+    yield_timeout: float
     """Both dialled at once and the peer's own dial wins (§4): how long its offer may take to come (its gathering, 3 s,
     and the way here) before our dial fails with `AlreadyConnected`."""
     caution: float
