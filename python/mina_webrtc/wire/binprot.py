@@ -5,8 +5,8 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address
 
 from mina_webrtc._backend import BinProtReader, BinProtWriter
-from mina_webrtc.errors import AddressError, BinProtError
-from mina_webrtc.identity import PeerId
+from mina_webrtc.errors import AddressError, BinProtError, KeyFormatError
+from mina_webrtc.identity import PeerId, PublicKey
 from mina_webrtc.wire.address import (
     DialAddress,
     Host,
@@ -32,6 +32,14 @@ def write_peer_id(writer: BinProtWriter, peer: PeerId) -> None:
 def read_peer_id(reader: BinProtReader) -> PeerId:
     """Raises `BinProtError`."""
     return PeerId.from_bytes(b"".join(reader.nat0().to_bytes(8, "big") for _ in range(4)))
+
+
+def read_public_key(reader: BinProtReader) -> PublicKey:
+    """Its 32 raw bytes. Raises `BinProtError`, also for what is no point of the curve."""
+    try:
+        return PublicKey.from_bytes(reader.raw(32))
+    except KeyFormatError as error:
+        raise BinProtError(f"public key: {error}") from None
 
 
 def write_host(writer: BinProtWriter, host: Host) -> None:

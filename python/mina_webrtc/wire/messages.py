@@ -1,151 +1,138 @@
-"""Messages of channel 7, requests and responses, without their frame (protocol.md §7, §8).
+"""Every channel's messages, without their frame (protocol.md §7, §8): values and bytes.
 
-Bodies are the bin_prot fields of a request's or response's variant and stay opaque bytes, but for `InitialPeers`.
+`encode` and `decode` are channel 7's; `encode_message` and `decode_message` take any of channels 1–8.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from enum import IntEnum
-
-from msgspec import Struct
+from collections.abc import Callable
+from typing import Any
 
 from mina_webrtc._backend import BinProtReader, BinProtWriter
-from mina_webrtc.errors import AddressError, BinProtError
-from mina_webrtc.wire.address import DialAddress, Libp2pAddress
-from mina_webrtc.wire.binprot import read_address, write_address
+from mina_webrtc.errors import BinProtError
+from mina_webrtc.wire.channels import Channel
+from mina_webrtc.wire.propagation import (
+    BestTip,
+    BestTipMessage,
+    GetItems,
+    Item,
+    ItemsMessage,
+    WillSend,
+    read_best_tip,
+    read_items,
+    write_best_tip,
+    write_items,
+)
+from mina_webrtc.wire.relay import (
+    Discover,
+    Discovered,
+    DiscoveredAccept,
+    DiscoveredReject,
+    DiscoveryMessage,
+    ExchangeMessage,
+    GetNext,
+    OfferToYou,
+    RelayedAnswer,
+    read_discovery,
+    read_exchange,
+    write_discovery,
+    write_exchange,
+)
+from mina_webrtc.wire.rpc import (
+    MAX_INITIAL_PEERS,
+    Rpc,
+    RpcMessage,
+    RpcRequest,
+    RpcResponse,
+    decode,
+    decode_initial_peers,
+    encode,
+    encode_initial_peers,
+    read_rpc,
+    write_rpc,
+)
+from mina_webrtc.wire.streaming import (
+    Part,
+    PartKind,
+    StreamMessage,
+    StreamNext,
+    StreamRequest,
+    StreamResponse,
+    read_stream,
+    write_stream,
+)
 
-MAX_INITIAL_PEERS = 100
-"""Entries of an `InitialPeers` response, written or read."""
+__all__ = [
+    "MAX_INITIAL_PEERS",
+    "BestTip",
+    "Discover",
+    "Discovered",
+    "DiscoveredAccept",
+    "DiscoveredReject",
+    "GetItems",
+    "GetNext",
+    "Item",
+    "Message",
+    "OfferToYou",
+    "Part",
+    "PartKind",
+    "RelayedAnswer",
+    "Rpc",
+    "RpcRequest",
+    "RpcResponse",
+    "StreamNext",
+    "StreamRequest",
+    "StreamResponse",
+    "WillSend",
+    "decode",
+    "decode_initial_peers",
+    "decode_message",
+    "encode",
+    "encode_initial_peers",
+    "encode_message",
+]
 
+Message = DiscoveryMessage | ExchangeMessage | BestTipMessage | ItemsMessage | RpcMessage | StreamMessage
 
-class Rpc(IntEnum):
-    """What can be asked on channel 7; the value is the variant's index in requests and responses."""
-
-    BEST_TIP = 0
-    LEDGER_QUERY = 1
-    STAGED_LEDGER = 2
-    """The staged ledger auxiliary and the pending coinbases at a block."""
-    BLOCK = 3
-    SNARK = 4
-    TRANSACTION = 5
-    INITIAL_PEERS = 6
-
-    @property
-    def timeout(self) -> float:
-        """Seconds after which an answer is no longer waited for (§7)."""
-        return _TIMEOUTS[self]
-
-
-_TIMEOUTS = {
-    Rpc.BEST_TIP: 15.0,
-    Rpc.LEDGER_QUERY: 4.0,
-    Rpc.STAGED_LEDGER: 180.0,
-    Rpc.BLOCK: 8.0,
-    Rpc.SNARK: 8.0,
-    Rpc.TRANSACTION: 8.0,
-    Rpc.INITIAL_PEERS: 5.0,
+_CODECS: dict[Channel, tuple[Callable[[BinProtWriter, Any], None], Callable[[BinProtReader], Message]]] = {
+    Channel.DISCOVERY: (write_discovery, read_discovery),
+    Channel.EXCHANGE: (write_exchange, read_exchange),
+    Channel.BEST_TIP: (write_best_tip, read_best_tip),
+    Channel.TRANSACTION: (write_items, read_items),
+    Channel.SNARK: (write_items, read_items),
+    Channel.SNARK_JOB_COMMITMENT: (write_items, read_items),
+    Channel.RPC: (write_rpc, read_rpc),
+    Channel.STREAMING: (write_stream, read_stream),
 }
 
-_WITHOUT_FIELDS = (Rpc.BEST_TIP, Rpc.INITIAL_PEERS)
-"""Requests that are a bare variant: a byte after it is left over."""
 
-
-class RpcRequest(Struct, frozen=True):
-    """A question; `id` is a u64 of the asker's choice, unused among its open ones."""
-
-    id: int
-    kind: Rpc
-    body: bytes = b""
-
-    def __repr__(self) -> str:
-        return f"RpcRequest(id={self.id}, kind={self.kind.name}, <{len(self.body)} bytes>)"
-
-
-class RpcResponse(Struct, frozen=True):
-    """The answer to the request with the same id. `kind` and `body` are None together: the peer does not have it."""
-
-    id: int
-    kind: Rpc | None
-    body: bytes | None
-
-    def __repr__(self) -> str:
-        if self.kind is None or self.body is None:
-            return f"RpcResponse(id={self.id}, nothing)"
-        return f"RpcResponse(id={self.id}, kind={self.kind.name}, <{len(self.body)} bytes>)"
-
-
-def encode(message: RpcRequest | RpcResponse) -> bytes:
-    """The message's payload. Raises `BinProtError` for a body where none belongs or none where one does, and
-    `OverflowError` for an id outside of u64."""
+def encode_message(channel: Channel, message: Message) -> bytes:
+    """The payload of a message on a channel. Raises `BinProtError` for a message of another channel, for one that is
+    no message at all or whose payload is beyond the channel's limit, and `OverflowError` for a number out of range."""
+    write, _ = _codec(channel)
     writer = BinProtWriter()
-    if isinstance(message, RpcRequest):
-        _check_request(message.kind, message.body)
-        writer.variant(0)
-        writer.nat0(message.id)
-        writer.variant(message.kind)
-        writer.raw(message.body)
-        return writer.getvalue()
-    writer.variant(1)
-    writer.nat0(message.id)
-    writer.option(message.kind is not None)
-    if message.kind is not None and message.body is not None:
-        writer.variant(message.kind)
-        writer.raw(message.body)
-    elif message.kind is not None or message.body is not None:
-        raise BinProtError("a response has a kind and a body, or neither")
-    return writer.getvalue()
+    write(writer, message)
+    payload = writer.getvalue()
+    _check_size(channel, len(payload))
+    return payload
 
 
-def decode(data: bytes | bytearray | memoryview) -> RpcRequest | RpcResponse:
-    """The message in a payload. Raises `BinProtError`, also for bytes left over."""
+def decode_message(channel: Channel, data: bytes | bytearray | memoryview) -> Message:
+    """The message in a payload. Raises `BinProtError`, also for bytes left over and for a payload beyond the limit."""
+    _, read = _codec(channel)
+    _check_size(channel, len(data))
     reader = BinProtReader(data)
-    is_request = reader.variant(2) == 0
-    id_ = reader.nat0()
-    if not is_request and not reader.option():
-        reader.finish()
-        return RpcResponse(id_, None, None)
-    kind = Rpc(reader.variant(len(Rpc)))
-    body = reader.rest()
-    if not is_request:
-        return RpcResponse(id_, kind, body)
-    _check_request(kind, body)
-    return RpcRequest(id_, kind, body)
-
-
-def encode_initial_peers(peers: Sequence[DialAddress | Libp2pAddress], limit: int = MAX_INITIAL_PEERS) -> bytes:
-    """The body of an `InitialPeers` response. Raises `BinProtError` for more than `limit` entries."""
-    if len(peers) > limit:
-        raise BinProtError(f"{len(peers)} initial peers are more than {limit}")
-    writer = BinProtWriter()
-    writer.nat0(len(peers))
-    for peer in peers:
-        write_address(writer, peer)
-    return writer.getvalue()
-
-
-def decode_initial_peers(
-    data: bytes | bytearray | memoryview, limit: int = MAX_INITIAL_PEERS
-) -> tuple[DialAddress | Libp2pAddress, ...]:
-    """Inverse of `encode_initial_peers`. Raises `BinProtError`.
-
-    An entry that is well-formed but whose `proxied` prefix we refuse (§5) is left out: the peer may have it from
-    somebody else, and nobody shall be able to turn honest peers against each other with it.
-    """
-    reader = BinProtReader(data)
-    count = reader.nat0()
-    if count > limit:
-        raise BinProtError(f"{count} initial peers are more than {limit}")
-    found = []
-    for _ in range(count):
-        try:
-            found.append(read_address(reader))
-        except AddressError:
-            continue
+    message = read(reader)
     reader.finish()
-    return tuple(found)
+    return message
 
 
-def _check_request(kind: Rpc, body: bytes) -> None:
-    if body and kind in _WITHOUT_FIELDS:
-        raise BinProtError(f"a {kind.name} request has no fields, but {len(body)} bytes follow")
+def _codec(channel: Channel) -> tuple[Callable[[BinProtWriter, Any], None], Callable[[BinProtReader], Message]]:
+    if channel not in _CODECS:
+        raise BinProtError(f"channel {channel} carries no bin_prot messages")
+    return _CODECS[channel]
+
+
+def _check_size(channel: Channel, size: int) -> None:
+    if size > channel.max_message:
+        raise BinProtError(f"{size} bytes on channel {channel}, which carries {channel.max_message} at most")
