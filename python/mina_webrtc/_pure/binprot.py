@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 NEGATIVE: Final = 0xFF
 WIDTHS: Final = {0xFE: 2, 0xFD: 4, 0xFC: 8}
+ITEMS: Final = [bytes([byte]) if byte < 0x80 else bytes([0xFE, byte, 0]) for byte in range(256)]
+"""Every byte as an int, in the items of a byte list."""
 
 
 @final
@@ -84,7 +86,22 @@ class BinProtReader(Sealed):
         count = self.nat0()
         if count > self.remaining:  # every item takes a byte at least
             raise self._truncated(count)
-        return bytes(self.integer(0, U8) for _ in range(count))
+        # Each item stands at a place that depends on the ones before it: read in one go, the usual forms by hand.
+        data, position, items = self._data, self._position, bytearray()
+        for _ in range(count):
+            code = data[position] if position < len(data) else NEGATIVE
+            if code < 0xFC:
+                items.append(code)
+                position += 1
+            elif code == 0xFE and data[position + 2 : position + 3] == b"\0":
+                items.append(data[position + 1])
+                position += 3
+            else:
+                object.__setattr__(self, "_position", position)
+                items.append(self.integer(0, U8))
+                position = self._position
+        object.__setattr__(self, "_position", position)
+        return bytes(items)
 
     def rest(self) -> bytes:
         """Everything that is left."""
@@ -182,8 +199,7 @@ class BinProtWriter(Sealed):
         """A list of u8: nat0 length, then one int a byte."""
         body = octets(data)
         self.nat0(len(body))
-        for byte in body:
-            self.integer(byte)
+        self._data.extend(b"".join(map(ITEMS.__getitem__, body)))
 
     def getvalue(self) -> bytes:
         """What was written so far."""
