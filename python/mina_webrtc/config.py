@@ -65,7 +65,7 @@ class Timeouts:
     incoming: float = 30.0
     """An accepted offer, from its arrival to ready (§6)."""
     give_way: float = 4.0
-    """How long a dial that a greater peer refused with `AlreadyConnected` waits for that peer's own offer, which is then
+    """A dial that a greater peer refused with `AlreadyConnected` waits so long for that peer's own offer, which is then
     on its way (§4); gathering may take its 3 s there."""
     gathering: float = 3.0
     """ICE gathering; then the SDP goes out with what is there (§6)."""
