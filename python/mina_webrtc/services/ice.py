@@ -269,6 +269,7 @@ class IceAgent(Connection):
 
     def protocol_lost(self, protocol: StunProtocol) -> None:
         if any(pair.protocol is protocol for pair in self._nominated.values()):
+            self._nominated.clear()
             self._lost()
 
     def _emit_event(self, event: ConnectionEvent) -> None:
