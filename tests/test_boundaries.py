@@ -22,7 +22,7 @@ FLOORS = (
     ("config",),
     ("machines",),
     ("wire",),
-    ("identity", "keyfile"),
+    ("identity", "keyfile", "keybox"),
     ("_backend",),
     ("_native", "_pure"),
     ("errors", "_version"),
@@ -31,6 +31,8 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # Arrows between rooms of one floor.
 SIDEWAYS = {
     ("keyfile", "identity"),
+    ("keyfile", "keybox"),
+    ("keybox", "identity"),
     ("testing", "services"),
     ("replay", "testing"),
 }

@@ -1,4 +1,4 @@
-"""Secret keys in files: base58check text or PKCS#8 PEM (protocol.md §1).
+"""Secret keys in files: base58check text, PKCS#8 PEM, or encrypted as Mina's tools do it (protocol.md §1).
 
 No message names anything of a file's content, and errors of lower layers, which might, are not chained.
 """
@@ -8,15 +8,20 @@ from __future__ import annotations
 import os
 import stat
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
 
 from mina_webrtc.errors import InvalidInput, KeyFileError, KeyFileWarning
 from mina_webrtc.identity import SecretKey
+from mina_webrtc.keybox import KeyBox, Password, read_plaintext, seal_key
+
+PasswordSource = Password | Callable[[], Password]
+"""A password, or what is called for it once the file has turned out to be encrypted and undamaged."""
 
 MAX_BYTES: Final = 16 * 1024
-"""A key takes less than 200 bytes; whatever is longer than this is something else and is not read."""
+"""A key takes less than 700 bytes; whatever is longer than this is something else and is not read."""
 
 MODE: Final = 0o600
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -30,11 +35,12 @@ KINDS: Final = {
 }
 
 
-def load_key(path: str | os.PathLike[str]) -> SecretKey:
-    """The key in a file, in either form. Warns (`KeyFileWarning`) when others than the owner may use the file.
+def load_key(path: str | os.PathLike[str], password: PasswordSource | None = None) -> SecretKey:
+    """The key in a file, in any form. Warns (`KeyFileWarning`) when others than the owner may use the file.
 
+    `password` is for encrypted files and not looked at otherwise. Opening one takes about half a second and 128 MiB.
     Raises `KeyFileError`, which names the path and the reason: missing, unreadable, no regular file, empty, longer
-    than `MAX_BYTES`, damaged, or encrypted.
+    than `MAX_BYTES`, damaged, encrypted without a password, or with another one.
     """
     text, mode = _read(path)
     if mode & OTHERS:
@@ -44,16 +50,16 @@ def load_key(path: str | os.PathLike[str]) -> SecretKey:
             stacklevel=2,
         )
     try:
-        return parse_secret(text)
+        return parse_secret(text, password)
     except InvalidInput as error:
         raise _fault(path, str(error)) from None
 
 
-def parse_secret(text: str) -> SecretKey:
-    """The key in a text, in either form; white space around it is ignored.
+def parse_secret(text: str, password: PasswordSource | None = None) -> SecretKey:
+    """The key in a text, in any form; white space around it is ignored.
 
-    Raises `KeyFileError` for a text that is empty, too long or encrypted, `Base58Error` or `KeyFormatError` for a
-    damaged one.
+    Raises `KeyFileError` for a text that is empty, too long, or encrypted and not to be opened, `Base58Error` or
+    `KeyFormatError` for a damaged one.
     """
     if len(text) > MAX_BYTES:
         raise KeyFileError(f"is longer than {MAX_BYTES} bytes, so it is no key")
@@ -62,21 +68,31 @@ def parse_secret(text: str) -> SecretKey:
         raise KeyFileError("is empty")
     if not body.isascii():
         raise KeyFileError("is not ASCII text, so it is no key")
-    if body.startswith("{") and "pw_primitive" in body:
-        raise KeyFileError("is encrypted; encrypted key files are not supported yet")
+    if body.startswith("{"):
+        box = KeyBox.parse(body)
+        if password is None:
+            raise KeyFileError("is encrypted, and no password is given")
+        return read_plaintext(box.open(password() if callable(password) else password))
     if "-----BEGIN ENCRYPTED PRIVATE KEY-----" in body:
         raise KeyFileError("is encrypted; encrypted PEM is not supported")
     return SecretKey.from_pem(body) if "-----BEGIN " in body else SecretKey.parse(body)
 
 
-def save_key(path: str | os.PathLike[str], key: SecretKey, *, pem: bool = False, overwrite: bool = False) -> None:
-    """Writes a key, base58check or PEM, into a new file that its owner alone may use.
+def save_key(
+    path: str | os.PathLike[str],
+    key: SecretKey,
+    *,
+    pem: bool = False,
+    password: Password | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Writes a key into a new file that its owner alone may use: base58check, PEM, or encrypted with a password.
 
     The file is there whole or not at all. Raises `KeyFileError` when the path exists (unless `overwrite`) or cannot
-    be written.
+    be written, and for a password together with `pem`.
     """
     target = Path(path)
-    text = key.expose_pem() if pem else key.expose_base58check() + "\n"
+    text = key_text(key, pem=pem, password=password)
     try:
         if not overwrite:
             os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE))
@@ -90,6 +106,15 @@ def save_key(path: str | os.PathLike[str], key: SecretKey, *, pem: bool = False,
         raise _fault(path, "exists already and is not overwritten") from None
     except (OSError, ValueError) as error:
         raise _fault(path, _reason(error, "cannot be written")) from None
+
+
+def key_text(key: SecretKey, *, pem: bool = False, password: Password | None = None) -> str:
+    """What `save_key` writes: a secret, unless there is a password."""
+    if password is not None:
+        if pem:
+            raise KeyFileError("an encrypted key file has no PEM form")
+        return seal_key(key, password) + "\n"
+    return key.expose_pem() if pem else key.expose_base58check() + "\n"
 
 
 def _replace(target: Path, content: bytes) -> None:

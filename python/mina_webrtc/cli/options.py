@@ -46,6 +46,7 @@ KeyFile = Annotated[
         "--key-file",
         metavar="FILE",
         help="Secret key, as keygen writes it; - reads it from standard input, without echo on a terminal. "
+        "The password of an encrypted one is asked for, or taken from MINA_WEBRTC_KEY_PASSWORD or MINA_LIBP2P_PASS. "
         "Default: the environment variable MINA_WEBRTC_SECRET_KEY, else a new key for this run.",
     ),
 ]

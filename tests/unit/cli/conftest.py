@@ -11,7 +11,7 @@ import pytest
 from msgspec import Struct
 
 from mina_webrtc.cli import main
-from mina_webrtc.cli.keys import VARIABLE
+from mina_webrtc.cli.keys import PASSWORD_VARIABLES, VARIABLE
 
 
 class Done(Struct):
@@ -28,7 +28,8 @@ Cli = Callable[..., Done]
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Cli]:
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-    monkeypatch.delenv(VARIABLE, raising=False)
+    for name in (VARIABLE, *PASSWORD_VARIABLES):
+        monkeypatch.delenv(name, raising=False)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
 
