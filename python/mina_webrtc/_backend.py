@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         base58_encode,
         base58check_decode,
         base58check_encode,
+        frame_batch,
         frame_chunks,
         sdp_hash,
     )
@@ -51,6 +52,7 @@ __all__ = [
     "base58_encode",
     "base58check_decode",
     "base58check_encode",
+    "frame_batch",
     "frame_chunks",
     "name",
     "sdp_hash",

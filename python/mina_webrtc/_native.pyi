@@ -294,9 +294,20 @@ class FrameDecoder:
         """The payloads that `data` completes, in order. Raises `FrameError` for a length of 0 or above the limit,
         before a buffer of that size is allocated; after that the decoder raises `FrameError` for ever."""
 
+    def receive_batch(self, chunks: list[bytes]) -> list[bytes]:
+        """`receive_data` of each chunk in turn, in one call; other buffers than bytes will do. When one fails, what the
+        ones before it completed is lost."""
+
+    def allow(self, max_message: int) -> None:
+        """Another limit from now on. An unfinished message that is longer makes the next call fail."""
+
     @property
     def buffered(self) -> int:
         """Bytes of an unfinished message held now, prefix included."""
+
+def frame_batch(payloads: list[bytes]) -> list[bytes]:
+    """The data-channel messages of many messages, one after the other, in one call: a payload of up to 16 380 bytes is
+    one of them. Other buffers than bytes will do. Raises as `frame_chunks`."""
 
 def frame_chunks(payload: Buffer) -> list[bytes]:
     """One message as data-channel messages: `length (u32 BE) ‖ payload` cut at 16 384 bytes (§7). Raises

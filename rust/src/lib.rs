@@ -29,7 +29,7 @@ mod _native {
     #[pymodule_export]
     use crate::crypto::{Cipher, sdp_hash};
     #[pymodule_export]
-    use crate::frames::{FrameDecoder, frame_chunks};
+    use crate::frames::{FrameDecoder, frame_batch, frame_chunks};
     #[pymodule_export]
     use crate::identity::{PeerId, PublicKey, Signature};
     #[pymodule_export]

@@ -49,6 +49,7 @@ def test_base58check_of_texts_with_any_content(body: bytes, version: int, length
         "base58_decode": 2,
         "base58check_encode": 2,
         "base58check_decode": 3,
+        "frame_batch": 1,
         "frame_chunks": 1,
         "sdp_hash": 1,
         "BinProtReader": 1,
@@ -141,6 +142,24 @@ def test_frames_of_any_bytes_cut_anywhere(stream: bytes, limit: int, data: st.Da
         assert result == outcome(lambda c=chunk: pure.receive_data(c))
         assert native.buffered == pure.buffered
         start = max(end, start + 1)
+
+
+@given(st.lists(frames | st.binary(max_size=9).map(bytearray), max_size=12), st.lists(st.integers(0, 64), min_size=4))
+def test_batches_of_any_bytes_under_changing_limits(chunks: list[bytes], limits: list[int]) -> None:
+    native, pure = (backend.FrameDecoder(limits[0]) for backend in BACKENDS)
+    step = max(len(chunks) // len(limits), 1)
+    for index, limit in enumerate(limits):
+        part = chunks[index * step : (index + 1) * step]
+        for decoder in (native, pure):
+            decoder.allow(limit)
+        result = outcome(lambda p=part: native.receive_batch(p))
+        assert result == outcome(lambda p=part: pure.receive_batch(p))
+        assert native.buffered == pure.buffered
+
+
+@given(st.lists(st.binary(max_size=9) | st.integers(1, 40_000).map(bytes) | junk, max_size=6))
+def test_batches_of_any_payloads(payloads: list[Any]) -> None:
+    same(lambda b: b.frame_batch(payloads))
 
 
 @given(st.integers(1, 70_000), st.integers(0, 255))

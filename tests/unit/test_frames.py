@@ -113,14 +113,72 @@ def test_what_is_held_is_counted(backend: ModuleType) -> None:
         assert decoder.buffered == held
 
 
+def test_a_batch_gives_what_single_calls_give(backend: ModuleType) -> None:
+    payloads = [bytes([index % 251]) * (1 + index * 37 % 40_000) for index in range(300)]
+    chunks = backend.frame_batch(payloads)
+    assert chunks == [chunk for payload in payloads for chunk in backend.frame_chunks(payload)]
+    decoder = backend.FrameDecoder(40_000)
+    assert decoder.receive_batch(chunks[:1]) + decoder.receive_batch(chunks[1:500]) == decoder_output(
+        backend, chunks[:500]
+    )
+    assert decoder.receive_batch([]) == []
+    rest = decoder.receive_batch([bytearray(chunk) for chunk in chunks[500:]])
+    assert rest == payloads[len(payloads) - len(rest) :]
+    assert decoder.buffered == 0
+
+
+def decoder_output(backend: ModuleType, chunks: list[bytes]) -> list[bytes]:
+    decoder = backend.FrameDecoder(40_000)
+    return [message for chunk in chunks for message in decoder.receive_data(chunk)]
+
+
+def test_a_bad_frame_spoils_its_batch(backend: ModuleType) -> None:
+    decoder = backend.FrameDecoder(8)
+    with pytest.raises(FrameError):
+        decoder.receive_batch([b"\0\0\0\1a", bytes(4), b"\0\0\0\1b"])
+    with pytest.raises(FrameError):
+        decoder.receive_batch([b"\0\0\0\1c"])
+    with pytest.raises(FrameError):
+        backend.frame_batch([b"a", b""])
+
+
+def test_a_wrong_item_spoils_nothing(backend: ModuleType) -> None:
+    decoder = backend.FrameDecoder(8)
+    with pytest.raises(TypeError):
+        decoder.receive_batch([b"\0\0\0\1", "a"])
+    assert decoder.buffered == 0
+
+
+def test_another_limit_holds_at_once(backend: ModuleType) -> None:
+    decoder = backend.FrameDecoder(2)
+    decoder.allow(5)
+    assert decoder.receive_data(b"\0\0\0\5ab") == []
+    decoder.allow(5)
+    assert decoder.receive_data(b"cde\0\0\0\3x") == [b"abcde"]
+    decoder.allow(2)
+    assert decoder.buffered == 5
+    with pytest.raises(FrameError):
+        decoder.receive_data(b"")
+    assert decoder.buffered == 0
+    decoder.allow(5)
+    with pytest.raises(FrameError):
+        decoder.receive_data(b"")
+
+
 def test_wrong_arguments(backend: ModuleType) -> None:
     for limit in (-1, 2**32):
         with pytest.raises(OverflowError):
             backend.FrameDecoder(limit)
+        with pytest.raises(OverflowError):
+            backend.FrameDecoder(1).allow(limit)
     for call in (
         lambda: backend.FrameDecoder("1"),
         lambda: backend.FrameDecoder(1).receive_data("text"),
+        lambda: backend.FrameDecoder(1).receive_batch(b"bytes"),
+        lambda: backend.FrameDecoder(1).receive_batch((b"tuple",)),
         lambda: backend.frame_chunks("text"),
+        lambda: backend.frame_batch(b"bytes"),
+        lambda: backend.frame_batch(["text"]),
     ):
         with pytest.raises(TypeError):
             call()

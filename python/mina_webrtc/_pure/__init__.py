@@ -12,7 +12,7 @@ from mina_webrtc._pure.base58 import base58_decode, base58_encode, base58check_d
 from mina_webrtc._pure.binprot import BinProtReader, BinProtWriter
 from mina_webrtc._pure.chain import ChainId
 from mina_webrtc._pure.crypto import Cipher, sdp_hash
-from mina_webrtc._pure.frames import FrameDecoder, frame_chunks
+from mina_webrtc._pure.frames import FrameDecoder, frame_batch, frame_chunks
 from mina_webrtc._pure.identity import PeerId, PublicKey, SecretKey, Signature
 from mina_webrtc._version import __version__
 
@@ -31,6 +31,7 @@ __all__ = [
     "base58_encode",
     "base58check_decode",
     "base58check_encode",
+    "frame_batch",
     "frame_chunks",
     "sdp_hash",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NoReturn, final
 
-from mina_webrtc._pure.convert import U32, octets, unsigned
+from mina_webrtc._pure.convert import U32, instance_of, octets, unsigned
 from mina_webrtc._pure.values import Sealed
 from mina_webrtc.errors import FrameError
 
@@ -25,6 +25,12 @@ def frame_chunks(payload: Buffer) -> list[bytes]:
     head = CHUNK - PREFIX
     first = len(body).to_bytes(PREFIX, "big") + body[:head]
     return [first, *(body[start : start + CHUNK] for start in range(head, len(body), CHUNK))]
+
+
+def frame_batch(payloads: list[bytes]) -> list[bytes]:
+    """The chunks of many messages, one after the other. Raises `FrameError`."""
+    instance_of(list, payloads)
+    return [chunk for body in [octets(payload) for payload in payloads] for chunk in frame_chunks(body)]
 
 
 @final
@@ -55,6 +61,15 @@ class FrameDecoder(Sealed):
             object.__setattr__(self, "_failed", True)
             self._held.clear()
             raise
+
+    def receive_batch(self, chunks: list[bytes]) -> list[bytes]:
+        """`receive_data` of each chunk in turn; what was complete is lost when one fails."""
+        instance_of(list, chunks)
+        return [message for data in [octets(chunk) for chunk in chunks] for message in self.receive_data(data)]
+
+    def allow(self, max_message: int) -> None:
+        """Another limit from now on. An unfinished message that is longer makes the next call fail."""
+        object.__setattr__(self, "_limit", unsigned(max_message, U32))
 
     @property
     def buffered(self) -> int:

@@ -10,27 +10,73 @@ pub const CHUNK: usize = 16_384;
 
 const PREFIX: usize = 4;
 
-/// One message as chunks: `length (u32 BE) ‖ payload`, cut at [`CHUNK`] bytes. The first chunk is a copy, the others
-/// are slices of `payload`.
-pub fn frame_chunks(payload: &[u8]) -> Result<Vec<Cow<'_, [u8]>>> {
+/// One data-channel message: what it is made of, so that it can be put together where it is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chunk<'a> {
+    /// The message's length, big endian, in its first chunk.
+    prefix: Option<[u8; PREFIX]>,
+    body: &'a [u8],
+}
+
+impl<'a> Chunk<'a> {
+    /// How many bytes [`Chunk::write`] writes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.prefix.map_or(0, |prefix| prefix.len()) + self.body.len()
+    }
+
+    /// Puts the chunk into `target`, which has [`Chunk::size`] bytes.
+    ///
+    /// # Panics
+    /// If `target` has another length.
+    pub fn write(&self, target: &mut [u8]) {
+        let (head, rest) = target.split_at_mut(target.len() - self.body.len());
+        head.copy_from_slice(self.prefix.as_ref().map_or(&[], |prefix| prefix));
+        rest.copy_from_slice(self.body);
+    }
+
+    /// The chunk itself, if nothing has to be put together.
+    #[must_use]
+    pub const fn plain(&self) -> Option<&'a [u8]> {
+        if self.prefix.is_none() { Some(self.body) } else { None }
+    }
+
+    /// The chunk itself.
+    #[must_use]
+    pub fn bytes(&self) -> Cow<'a, [u8]> {
+        match &self.prefix {
+            None => Cow::Borrowed(self.body),
+            Some(prefix) => Cow::Owned([prefix, self.body].concat()),
+        }
+    }
+}
+
+/// One message as chunks: `length (u32 BE) ‖ payload`, cut at [`CHUNK`] bytes.
+pub fn chunks(payload: &[u8]) -> Result<impl Iterator<Item = Chunk<'_>>> {
     if payload.is_empty() {
         return Err(FrameFault::Empty.into());
     }
     let length = u32::try_from(payload.len())
         .map_err(|_| FrameFault::TooLong { length: payload.len() as u64, limit: u32::MAX })?;
     let (head, rest) = payload.split_at(payload.len().min(CHUNK - PREFIX));
-    let mut first = Vec::with_capacity(PREFIX + head.len());
-    first.extend_from_slice(&length.to_be_bytes());
-    first.extend_from_slice(head);
-    Ok(core::iter::once(Cow::Owned(first)).chain(rest.chunks(CHUNK).map(Cow::Borrowed)).collect())
+    let first = Chunk { prefix: Some(length.to_be_bytes()), body: head };
+    Ok(core::iter::once(first).chain(rest.chunks(CHUNK).map(|body| Chunk { prefix: None, body })))
+}
+
+/// The chunks of [`chunks`] at once.
+pub fn frame_chunks(payload: &[u8]) -> Result<Vec<Cow<'_, [u8]>>> {
+    Ok(chunks(payload)?.map(|chunk| chunk.bytes()).collect())
 }
 
 /// Puts messages together from chunks that are cut anywhere.
 #[derive(Debug)]
 pub struct FrameDecoder {
     limit: u32,
-    /// Prefix and payload of the unfinished message, as far as they have come.
-    held: Vec<u8>,
+    /// Of the unfinished message, the first `begun` bytes.
+    prefix: [u8; PREFIX],
+    begun: usize,
+    /// Its payload as far as it has come; empty while the prefix is not complete.
+    body: Vec<u8>,
     failed: bool,
 }
 
@@ -38,66 +84,90 @@ impl FrameDecoder {
     /// `limit` is the channel's largest payload, inclusive.
     #[must_use]
     pub const fn new(limit: u32) -> Self {
-        Self { limit, held: Vec::new(), failed: false }
+        Self { limit, prefix: [0; PREFIX], begun: 0, body: Vec::new(), failed: false }
+    }
+
+    /// The largest payload from now on; an unfinished message that is larger fails with the next call.
+    pub const fn allow(&mut self, limit: u32) {
+        self.limit = limit;
     }
 
     /// Bytes of an unfinished message held now, prefix included.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        self.held.len()
+        self.begun + self.body.len()
     }
 
     /// The payloads that `data` completes, in order; borrowed from it where it holds them whole. After an error
     /// nothing is held any more and every further call fails.
     pub fn receive<'a>(&mut self, data: &'a [u8]) -> Result<Vec<Cow<'a, [u8]>>> {
-        let read = if self.failed { Err(FrameFault::Failed) } else { self.read(data) };
-        read.map_err(|fault| {
-            self.failed = true;
-            self.held = Vec::new();
-            fault.into()
-        })
+        self.receive_batch([data])
     }
 
-    fn read<'a>(&mut self, mut data: &'a [u8]) -> core::result::Result<Vec<Cow<'a, [u8]>>, FrameFault> {
+    /// As [`FrameDecoder::receive`] of one after another; after an error what was complete is lost.
+    pub fn receive_batch<'a>(
+        &mut self,
+        batch: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Vec<Cow<'a, [u8]>>> {
         let mut messages = Vec::new();
-        if !self.held.is_empty() {
-            self.take(&mut data, PREFIX);
-            let Some(length) = self.length(&self.held)? else { return Ok(messages) };
-            // The buffer grows with what has come, never with what the prefix promises.
-            self.take(&mut data, PREFIX + length);
-            if self.held.len() < PREFIX + length {
-                return Ok(messages);
-            }
-            let mut whole = core::mem::take(&mut self.held);
-            whole.drain(..PREFIX);
-            messages.push(Cow::Owned(whole));
+        for data in batch {
+            let read = if self.failed { Err(FrameFault::Failed) } else { self.read(data, &mut messages) };
+            read.inspect_err(|_| {
+                self.failed = true;
+                self.begun = 0;
+                self.body = Vec::new();
+            })?;
         }
-        while let Some(length) = self.length(data)? {
-            let Some((message, rest)) = data[PREFIX..].split_at_checked(length) else { break };
-            messages.push(Cow::Borrowed(message));
-            data = rest;
-        }
-        self.held.extend_from_slice(data);
         Ok(messages)
     }
 
-    /// Moves bytes of `data` to the held ones until these are `until`.
-    fn take(&mut self, data: &mut &[u8], until: usize) {
-        let count = until.saturating_sub(self.held.len()).min(data.len());
-        let (head, rest) = data.split_at(count);
-        self.held.extend_from_slice(head);
+    fn read<'a>(
+        &mut self,
+        mut data: &'a [u8],
+        messages: &mut Vec<Cow<'a, [u8]>>,
+    ) -> core::result::Result<(), FrameFault> {
+        if self.begun > 0 {
+            self.begin(&mut data);
+            if self.begun < PREFIX {
+                return Ok(());
+            }
+            let length = self.length(self.prefix)?;
+            // The buffer grows with what has come, never with what the prefix promises.
+            let (head, rest) = data.split_at(data.len().min(length - self.body.len()));
+            self.body.extend_from_slice(head);
+            if self.body.len() < length {
+                return Ok(());
+            }
+            messages.push(Cow::Owned(core::mem::take(&mut self.body)));
+            self.begun = 0;
+            data = rest;
+        }
+        while let Some((prefix, rest)) = data.split_first_chunk() {
+            let length = self.length(*prefix)?;
+            let Some((message, rest)) = rest.split_at_checked(length) else { break };
+            messages.push(Cow::Borrowed(message));
+            data = rest;
+        }
+        self.begin(&mut data);
+        self.body.extend_from_slice(data);
+        Ok(())
+    }
+
+    /// Moves bytes of `data` to the prefix, as far as it is not complete.
+    fn begin(&mut self, data: &mut &[u8]) {
+        let (head, rest) = data.split_at(data.len().min(PREFIX - self.begun));
+        self.prefix[self.begun..self.begun + head.len()].copy_from_slice(head);
+        self.begun += head.len();
         *data = rest;
     }
 
-    /// The payload's length once the whole prefix is there.
-    fn length(&self, data: &[u8]) -> core::result::Result<Option<usize>, FrameFault> {
-        let Some(prefix) = data.first_chunk() else { return Ok(None) };
-        match u32::from_be_bytes(*prefix) {
+    fn length(&self, prefix: [u8; PREFIX]) -> core::result::Result<usize, FrameFault> {
+        match u32::from_be_bytes(prefix) {
             0 => Err(FrameFault::Empty),
             length if length > self.limit => {
                 Err(FrameFault::TooLong { length: length.into(), limit: self.limit })
             }
-            length => Ok(Some(length as usize)),
+            length => Ok(length as usize),
         }
     }
 }
@@ -154,6 +224,41 @@ mod tests {
         let mut decoder = FrameDecoder::new(u32::MAX);
         assert!(decoder.receive(&[0xff, 0xff, 0xff, 0xff, 1, 2]).unwrap().is_empty());
         assert_eq!(decoder.buffered(), 6);
-        assert!(decoder.held.capacity() < 1024);
+        assert!(decoder.body.capacity() < 1024);
+    }
+
+    #[test]
+    fn a_batch_is_one_after_another() {
+        let messages = [payload(1), payload(5), payload(300), payload(2)];
+        let stream: Vec<u8> = messages.iter().flat_map(|m| frame_chunks(m).unwrap().concat()).collect();
+        for size in 1..=stream.len() {
+            let mut decoder = FrameDecoder::new(300);
+            assert_eq!(decoder.receive_batch(stream.chunks(size)).unwrap(), messages, "cut at {size}");
+        }
+        let mut decoder = FrameDecoder::new(300);
+        assert!(decoder.receive_batch([&stream[..], &[0; 4]]).is_err());
+        assert_eq!(decoder.receive(&stream), Err(Error::Frame(FrameFault::Failed)));
+    }
+
+    #[test]
+    fn a_limit_that_falls_stops_what_has_begun() {
+        let mut decoder = FrameDecoder::new(16);
+        decoder.allow(32);
+        assert!(decoder.receive(&[0, 0, 0, 32, 1]).unwrap().is_empty());
+        decoder.allow(16);
+        assert!(decoder.receive(&[2]).is_err());
+        assert_eq!(decoder.buffered(), 0);
+    }
+
+    #[test]
+    fn chunks_are_written_as_they_are() {
+        for length in [1, CHUNK, 3 * CHUNK] {
+            let data = payload(length);
+            for chunk in chunks(&data).unwrap() {
+                let mut target = vec![0; chunk.size()];
+                chunk.write(&mut target);
+                assert_eq!(target, *chunk.bytes());
+            }
+        }
     }
 }
