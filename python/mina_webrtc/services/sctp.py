@@ -16,11 +16,12 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from struct import error as StructError
-from struct import pack, pack_into
+from struct import pack, pack_into, unpack_from
 from typing import Any, Protocol, cast
 
 from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
 from aiortc.rtcsctptransport import (
+    SCTP_COMMON_HEADER_LENGTH,
     SCTP_DATA_FIRST_FRAG,
     SCTP_DATA_LAST_FRAG,
     USERDATA_MAX_LENGTH,
@@ -42,7 +43,7 @@ from aiortc.rtcsctptransport import (
     serialize_packet,
     tsn_plus_one,
 )
-from aiortc.utils import uint16_add, uint32_gt, uint32_gte
+from aiortc.utils import uint16_add, uint32_gt
 from google_crc32c import value as crc32c
 
 from mina_webrtc.errors import RemoteProtocolError
@@ -57,6 +58,9 @@ these at every packet."""
 
 MAX_OVERRUN = 64
 """Chunks beyond the window before the peer is disconnected: one is a legal probe, a few may cross with our SACK."""
+
+PARAMETERS_AT = {1: 20, 2: 20, 4: 4, 5: 4, 6: 4, 9: 4, 130: 4}
+"""Where the parameters begin: INIT, INIT-ACK, HEARTBEAT, HEARTBEAT-ACK, ABORT, ERROR, RE-CONFIG."""
 
 SACK_DELAY = 0.002
 """Seconds a single packet waits for its acknowledgement (§6.2 allows 0.2): long enough for the second one of a
@@ -122,7 +126,6 @@ class Sctp(RTCSctpTransport):
         self._closing: set[int] = set()
         self._cwnd = INITIAL_CWND
         self._peer_window = 0
-        self._probe: Fragment | None = None
         self._search = False
         for spec in channels.values():
             RTCDataChannel(self, RTCDataChannelParameters(label=spec.label, negotiated=True, id=spec.id))
@@ -208,6 +211,7 @@ class Sctp(RTCSctpTransport):
     # ---------------------------------------------------------------- receiving
 
     async def _handle_data(self, data: bytes) -> None:
+        _check_parameters(data)
         try:
             _, _, tag, chunks = parse_packet(data)
         except ValueError:
@@ -368,27 +372,23 @@ class Sctp(RTCSctpTransport):
         chunk.gaps = [(start, min(end, outstanding)) for start, end in chunk.gaps if 0 < start <= min(end, outstanding)]
         self._search = self._search or bool(chunk.gaps)
         if not uint32_gt(self._last_sacked_tsn, chunk.cumulative_tsn):
+            if self._peer_window < USERDATA_MAX_LENGTH <= chunk.advertised_rwnd:
+                self._resend_oldest(chunk.cumulative_tsn)
             self._peer_window = chunk.advertised_rwnd
-            self._judge_probe(chunk)
         await super()._receive_sack_chunk(chunk)
 
-    def _judge_probe(self, sack: SackChunk) -> None:
-        probe = self._probe
-        if probe is None:
-            return
-        if uint32_gte(sack.cumulative_tsn, probe.tsn):
-            self._probe = None
-        elif sack.advertised_rwnd >= probe._book_size:
-            # The window is open again, and the peer has dropped the probe: do not wait for the timer.
-            self._flight_size_decrease(probe)
-            probe._retransmit = self._search = True
-            self._probe = None
+    def _resend_oldest(self, cumulative: int) -> None:
+        """The window is open again; what came while it was closed the peer has dropped: do not wait for the timer."""
+        oldest = next((chunk for chunk in self._sent_queue if uint32_gt(chunk.tsn, cumulative)), None)
+        if oldest is not None and not oldest._acked:
+            self._flight_size_decrease(oldest)
+            oldest._retransmit = self._search = True
 
     def _t3_expired(self) -> None:
         cwnd, ssthresh = self._cwnd, self._ssthresh
         self._search = True
         super()._t3_expired()
-        if self._probe is not None:  # §6.1: a lost probe of a closed window is no sign of congestion
+        if self._peer_window < USERDATA_MAX_LENGTH:  # §6.1: a lost probe of a closed window is no sign of congestion
             self._cwnd, self._ssthresh = cwnd, ssthresh
 
     async def _data_channel_flush(self) -> None:
@@ -409,10 +409,9 @@ class Sctp(RTCSctpTransport):
         sent = 0
         while self._flight_size < limit and (self._outbound_queue or self._refill()):
             fragment = cast(Fragment, self._outbound_queue[0])
-            if self._flight_size + fragment._book_size > self._peer_window:
-                if self._flight_size or self._sent_queue:
-                    break
-                self._probe = fragment  # rule A: one chunk, whatever the window
+            closed = self._flight_size + fragment._book_size > self._peer_window
+            if closed and self._sent_queue:
+                break  # rule A: one chunk is in flight, whatever the window
             self._outbound_queue.popleft()
             self._sent_queue.append(fragment)
             self._flight_size_increase(fragment)
@@ -473,6 +472,23 @@ class Sctp(RTCSctpTransport):
             self._closing.discard(channel)
             if channel in self._data_channels:
                 self._data_channel_close(self._data_channels[channel])
+
+
+def _check_parameters(packet: bytes) -> None:
+    """Raises `RemoteProtocolError` for a parameter shorter than its header: aiortc reads one of length 0 for ever."""
+    position = SCTP_COMMON_HEADER_LENGTH
+    while position + 4 <= len(packet):
+        kind, _, length = unpack_from("!BBH", packet, position)
+        start = PARAMETERS_AT.get(kind)
+        end = min(position + length, len(packet))
+        if start is not None:
+            at = position + start
+            while at + 4 <= end:
+                size = unpack_from("!H", packet, at + 2)[0]
+                if size < 4:
+                    raise RemoteProtocolError("SCTP parameter without a length")
+                at += size + -size % 4
+        position += max(4, length + -length % 4)
 
 
 def _run(coroutine: Coroutine[Any, Any, None]) -> None:

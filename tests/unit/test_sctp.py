@@ -1,0 +1,338 @@
+"""SCTP against a hostile or unlucky peer, without a network: packets in, packets out."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import struct
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from aiortc.rtcsctptransport import (
+    AbortChunk,
+    Chunk,
+    DataChunk,
+    ForwardTsnChunk,
+    InitChunk,
+    SackChunk,
+    ShutdownChunk,
+    parse_packet,
+    serialize_packet,
+)
+
+from mina_webrtc.errors import RemoteProtocolError
+from mina_webrtc.services.base import ChannelSpec
+from mina_webrtc.services.dtls import Dtls
+from mina_webrtc.services.outbox import Outbox
+from mina_webrtc.services.sctp import MAX_AHEAD, MAX_OVERRUN, Sctp
+
+CHANNELS = {1: ChannelSpec(1, "one", 16_384, True), 7: ChannelSpec(7, "rpc", 1 << 20, True)}
+BUFFER = 256 << 10
+
+
+class Side:
+    """One association; what it sends is kept until `deliver` carries it over."""
+
+    def __init__(self, role: str) -> None:
+        self.state = "connected"
+        self._role = role
+        self.packets: list[bytes] = []
+        self.received: list[tuple[int, bytes]] = []
+        self.over: list[tuple[str, bool]] = []
+        self.sent = 0
+        self.opened = 0
+        self.held = 0
+        self.outbox = Outbox(CHANNELS)
+        self.sctp = Sctp(cast(Dtls, self), CHANNELS, BUFFER, self.outbox, self)
+
+    # what SCTP uses of DTLS
+
+    def send(self, data: bytes) -> None:
+        self.packets.append(data)
+
+    def _register_data_receiver(self, receiver: Any) -> None: ...
+    def _unregister_data_receiver(self, receiver: Any) -> None: ...
+
+    # what SCTP reports
+
+    def sctp_open(self) -> None:
+        self.opened += 1
+
+    def sctp_data(self, channel: int, data: bytes) -> None:
+        if not data:
+            raise RemoteProtocolError("empty")
+        self.received.append((channel, data))
+
+    def sctp_channel_closed(self, channel: int) -> None: ...
+
+    def sctp_sent(self, count: int) -> None:
+        self.sent += count
+
+    def sctp_over(self, reason: str, remote_fault: bool) -> None:
+        self.over.append((reason, remote_fault))
+
+    def sctp_held(self) -> tuple[int, int]:
+        return self.held, self.held
+
+    def hear(self, chunk: Chunk) -> None:
+        """A packet with this chunk and everything else as it must be comes in."""
+        sctp = self.sctp
+        self.sctp.receive(serialize_packet(5000, 5000, sctp._local_verification_tag, chunk))
+
+    def close_window(self) -> None:
+        """The application takes nothing any more, and the peer is told by a SACK."""
+        self.held = BUFFER
+        self.hear(self.data())
+        self.hear(self.data())
+        assert self.sctp._told == 0
+
+    def data(self, ahead: int = 1, **fields: Any) -> DataChunk:
+        chunk = DataChunk(flags=3)
+        chunk.tsn = (cast(int, self.sctp._last_received_tsn) + ahead) % 2**32
+        chunk.stream_id, chunk.stream_seq, chunk.protocol, chunk.user_data = 1, 0, 53, b"\x00\x00\x00\x01x"
+        for name, value in fields.items():
+            setattr(chunk, name, value)
+        return chunk
+
+
+def deliver(a: Side, b: Side, pick: Callable[[bytes], bool] = lambda packet: True) -> None:
+    while a.packets or b.packets:
+        for source, target in ((a, b), (b, a)):
+            packets, source.packets = source.packets, []
+            for packet in packets:
+                if pick(packet):
+                    target.sctp.receive(packet)
+            if not source.packets and not target.packets and target.sctp._sack_needed:
+                target.sctp._sack_late()  # its timer
+
+
+def pair() -> tuple[Side, Side]:
+    a, b = Side("client"), Side("server")
+    a.sctp.connect(5000)
+    b.sctp.connect(5000)
+    deliver(a, b)
+    assert (a.opened, b.opened) == (1, 1)
+    return a, b
+
+
+@pytest.fixture
+async def ends() -> Any:
+    a, b = pair()
+    yield a, b
+    for side in (a, b):
+        side.sctp.stop_now()
+    await asyncio.sleep(0)
+
+
+Ends = tuple[Side, Side]
+
+
+async def test_the_window_is_announced_and_obeyed(ends: Ends) -> None:
+    a, b = ends
+    b.close_window()
+    deliver(a, b)
+    a.outbox.put(7, bytes(100_000))
+    a.sctp.pump()
+    deliver(a, b)
+    assert a.sctp._peer_window == 0
+    assert len(b.received) == 0
+    assert len(a.sctp._sent_queue) == 1  # RFC 9260 §6.1 rule A: the probe
+    b.held = 0
+    b.sctp.open_window()
+    deliver(a, b)
+    assert b"".join(data for _, data in b.received)[4:] == bytes(100_000)
+    assert not a.over
+    assert not b.over
+
+
+async def test_nothing_is_marked_as_sent_before_it_is(ends: Ends) -> None:
+    a, b = ends
+    a.outbox.put(7, bytes(100_000))
+    a.outbox.put(1, b"x")
+    a.sctp.pump()
+    assert a.sent == 0
+    deliver(a, b)
+    assert a.sent == 2
+
+
+async def test_a_window_update_that_is_lost_is_made_good_by_the_probe(ends: Ends) -> None:
+    a, b = ends
+    b.close_window()
+    deliver(a, b)
+    a.outbox.put(7, bytes(50_000))
+    a.sctp.pump()
+    deliver(a, b)
+    b.held = 0
+    b.sctp.open_window()
+    b.packets.clear()  # lost
+    window = a.sctp._cwnd
+    a.sctp._t3_expired()
+    assert a.sctp._cwnd == window  # a closed window is no congestion
+    await asyncio.sleep(0)
+    deliver(a, b)
+    assert sum(len(data) for _, data in b.received) == 50_004
+
+
+async def test_a_peer_that_overruns_the_window_is_at_fault(ends: Ends) -> None:
+    _, b = ends
+    b.held = BUFFER
+    for _ in range(100):
+        b.hear(b.data())  # a probe, again and again
+    assert not b.over
+    for ahead in range(1, MAX_OVERRUN + 2):
+        b.hear(b.data(ahead))
+    assert [fault for _, fault in b.over] == [True]
+    assert b.received == []
+
+
+@pytest.mark.parametrize("kind", [1, 2, 4, 5, 6, 9, 130])
+async def test_a_parameter_of_length_zero(ends: Ends, kind: int) -> None:
+    _, b = ends
+    body = bytes(16 if kind < 3 else 0) + b"\x80\x08\x00\x04" + bytes(8)
+    packet = bytes(12) + struct.pack("!BBH", kind, 0, 4 + len(body)) + body
+    b.sctp.receive(_sealed(packet, b.sctp._local_verification_tag))
+    assert [fault for _, fault in b.over] == [True]
+
+
+async def test_data_far_ahead_is_dropped(ends: Ends) -> None:
+    _, b = ends
+    b.hear(b.data(MAX_AHEAD + 1))
+    assert not b.sctp._sack_misordered
+    b.hear(b.data(2, stream_seq=1))
+    assert len(b.sctp._sack_misordered) == 1
+    b.hear(b.data())
+    assert len(b.received) == 2
+
+
+async def test_data_on_an_unknown_stream_is_thrown_away(ends: Ends) -> None:
+    _, b = ends
+    for stream in range(500, 600):
+        b.hear(b.data(stream_id=stream))
+    assert b.received == []
+    assert not set(b.sctp._inbound_streams) - set(CHANNELS)
+    b.hear(b.data(protocol=50, user_data=b"\x03" + bytes(11)))  # DCEP OPEN for a channel that is negotiated
+    assert not b.over
+
+
+async def test_a_repeated_init_does_not_start_over(ends: Ends) -> None:
+    a, b = ends
+    init = InitChunk()
+    init.initiate_tag, init.advertised_rwnd, init.outbound_streams, init.inbound_streams = 1, 10_000, 10, 10
+    b.sctp.receive(serialize_packet(5000, 5000, 0, init))
+    a.outbox.put(1, b"still here")
+    a.sctp.pump()
+    deliver(a, b)
+    assert b.received == [(1, b"\x00\x00\x00\x0astill here")]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda b: ForwardTsnChunk(body=struct.pack("!L", 5)),
+        lambda b: b.data(user_data=b""),
+        lambda b: b.data(protocol=57, user_data=b"\x00"),
+        lambda b: _sack(b, 1000),
+    ],
+    ids=["forward tsn", "no data", "empty message", "acknowledges the future"],
+)
+async def test_chunks_that_are_the_peers_fault(ends: Ends, make: Callable[[Side], Chunk]) -> None:
+    _, b = ends
+    b.hear(make(b))
+    assert [fault for _, fault in b.over] == [True]
+
+
+@pytest.mark.parametrize("chunk", [AbortChunk(), ShutdownChunk(body=bytes(4))], ids=["abort", "shutdown"])
+async def test_a_peer_that_leaves_is_not_at_fault(ends: Ends, chunk: Chunk) -> None:
+    _, b = ends
+    b.hear(chunk)
+    assert [fault for _, fault in b.over] == [False]
+
+
+def _sack(side: Side, ahead: int) -> SackChunk:
+    sack = SackChunk()
+    sack.cumulative_tsn = (side.sctp._local_tsn - 1 + ahead) % 2**32
+    sack.advertised_rwnd = 10_000
+    return sack
+
+
+async def test_gaps_beyond_what_was_sent_cost_nothing(ends: Ends) -> None:
+    a, _ = ends
+    sack = _sack(a, 0)
+    sack.gaps = [(1, 65_535)] * 200
+    begin = asyncio.get_running_loop().time()
+    for _ in range(20):
+        a.hear(sack)
+    assert asyncio.get_running_loop().time() - begin < 0.5
+    assert not a.over
+
+
+async def test_lost_and_reordered_packets(ends: Ends) -> None:
+    a, b = ends
+    generator = random.Random(7)
+    body = generator.randbytes(60_000)
+    a.outbox.put(7, body)
+    b.outbox.put(7, body)
+    a.sctp.pump()
+    b.sctp.pump()
+    for _ in range(400):
+        deliver(a, b, lambda packet: generator.random() > 0.1)
+        if len(b.received) == 4 and len(a.received) == 4:
+            break
+        for side in ends:
+            generator.shuffle(side.packets)
+            if side.sctp._t3_handle is not None:
+                side.sctp._t3_handle.cancel()
+                side.sctp._t3_expired()
+        await asyncio.sleep(0)
+    for side in ends:
+        assert b"".join(data for _, data in side.received)[4:] == body
+        assert not side.over
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_mutated_packets_raise_nothing(seed: int) -> None:
+    generator = random.Random(seed)
+    a, b = pair()
+    recorded: list[bytes] = []
+    for channel in (1, 7):
+        a.outbox.put(channel, generator.randbytes(3000))
+    a.sctp.pump()
+    a.sctp.close_channel(1)
+    await asyncio.sleep(0)
+    deliver(a, b, lambda packet: recorded.append(packet) or True)  # type: ignore[func-returns-value]
+    recorded += [serialize_packet(5000, 5000, 0, chunk) for chunk in (b.data(), _sack(b, 0), ForwardTsnChunk())]
+    for _ in range(400):
+        packet = bytearray(generator.choice(recorded))
+        for _ in range(generator.randint(1, 4)):
+            packet[generator.randrange(12, len(packet))] = generator.randrange(256)
+        if generator.random() < 0.3:
+            del packet[generator.randrange(16, len(packet) + 1) :]
+        tag = b.sctp._local_verification_tag if generator.random() < 0.9 else 0
+        b.sctp.receive(_sealed(bytes(packet), tag))
+        if b.over:
+            b.sctp.stop_now()
+            a, b = pair()
+    for side in (a, b):
+        side.sctp.stop_now()
+    await asyncio.sleep(0)
+
+
+def _sealed(packet: bytes, tag: int) -> bytes:
+    from google_crc32c import value
+
+    head = packet[:4] + struct.pack("!L", tag)
+    sealed = head + struct.pack("<L", value(head + bytes(4) + packet[12:])) + packet[12:]
+    assert sealed[4:8] == struct.pack("!L", tag)
+    return sealed
+
+
+async def test_a_packet_is_what_aiortc_writes(ends: Ends) -> None:
+    a, _ = ends
+    for size in (1, 2, 3, 4, 1161):
+        a.packets.clear()
+        a.outbox.put(7, bytes(range(1, 1 + size % 255)) or b"x")
+        a.sctp.pump()
+        for packet in a.packets:
+            source, target, tag, chunks = parse_packet(packet)
+            assert serialize_packet(source, target, tag, chunks[0]) == packet
