@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from statistics import median
 
-import uvloop
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benches.conftest import Report
@@ -17,6 +15,5 @@ MIB = 1024 * 1024
 def test_goodput_aiortc(benchmark: BenchmarkFixture, smoke: bool, report: Report) -> None:
     size = (1 if smoke else 32) * MIB
     rates: list[float] = []
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        benchmark.pedantic(lambda: rates.append(runner.run(measure(size))), rounds=1 if smoke else 3)
+    benchmark.pedantic(lambda: rates.append(measure(size)), rounds=1 if smoke else 3)
     report("goodput_aiortc_mb_per_s", median(rates))

@@ -13,16 +13,18 @@ from collections.abc import Sequence
 
 from mina_webrtc.errors import TransportError
 from mina_webrtc.services.base import ChannelSpec, Message, TransportSettings
+from mina_webrtc.services.budget import Budget
 from mina_webrtc.services.transport_aiortc import AiortcTransports
 
 MESSAGE = 16_384
 WINDOW = 4 << 20
 SETTINGS = TransportSettings(
-    channels=(ChannelSpec(7, "rpc", 256 << 20, True),),
+    channels=(ChannelSpec(7, "rpc", 256 << 20, True, 64 << 10),),
     gathering_timeout=3.0,
     early_limit=65_536,
     receive_credit=WINDOW,
     receive_buffer=1 << 20,
+    unfinished=Budget(1 << 20),
     allow_loopback=True,
 )
 

@@ -57,7 +57,7 @@ def test_the_readme_example_runs() -> None:
     assert done.stderr == ""
     first, second = done.stdout.splitlines()
     assert re.fullmatch(r"connected to 2\w{50,} in \d+ ms", first)
-    assert second == "b'the block with this hash'"
+    assert second == "b'the block'"
 
 
 def test_the_commands_of_the_readme_exist() -> None:

@@ -31,7 +31,9 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     for name in (VARIABLE, *PASSWORD_VARIABLES):
         monkeypatch.delenv(name, raising=False)
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers = root.handlers[:]
+    # The loggers whose level the command line sets.
+    levels = {name: logging.getLogger(name).level for name in (None, "mina_webrtc", "aioice", "aiortc", "asyncio")}
 
     def run(*arguments: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["mina-webrtc", *arguments])
@@ -41,4 +43,5 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
     yield run
     root.handlers[:] = handlers
-    root.setLevel(level)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
