@@ -27,7 +27,7 @@ from mina_webrtc.services.dtls import Dtls
 from mina_webrtc.services.outbox import Outbox
 from mina_webrtc.services.sctp import MAX_AHEAD, MAX_OVERRUN, Sctp
 
-CHANNELS = {1: ChannelSpec(1, "one", 16_384, True), 7: ChannelSpec(7, "rpc", 1 << 20, True)}
+CHANNELS = {1: ChannelSpec(1, "one", 16_384, True, 16_384), 7: ChannelSpec(7, "rpc", 1 << 20, True, 1 << 20)}
 BUFFER = 256 << 10
 
 
