@@ -53,7 +53,8 @@ class Endpoint(StunProtocol):
         if not data:
             return  # legal for UDP, an IndexError further up
         if cast(bytes, data)[0] > 3:  # RFC 7983 §7
-            self.receiver.data_received(cast(bytes, data), 1)
+            if self.receiver.knows((addr[0], addr[1])):
+                self.receiver.data_received(cast(bytes, data), 1)
             return
         # An attribute that is too short raises struct.error or IndexError in aioice, one that is missing a KeyError.
         with contextlib.suppress(Exception):
@@ -89,6 +90,7 @@ class IceAgent(Connection):
         self._on_data: Callable[[bytes], None] | None = on_data
         self._on_lost: Callable[[], None] | None = on_lost
         self._early: list[bytes] | None = []
+        self._known: tuple[str, int] | None = None
         self.packets = 2 * RECEIVE_BUFFER // PACKET_COST
         """How many packets the kernel keeps for us: granted may be much less than what was asked for."""
 
@@ -250,6 +252,13 @@ class IceAgent(Connection):
         early, self._early = self._early or [], None
         for datagram in early:
             self.data_received(datagram, 1)
+
+    def knows(self, addr: tuple[str, int]) -> bool:
+        """Whether ICE has to do with this address. Others get no say in the DTLS handshake, which is not authenticated
+        until its end: a forged alert would end it."""
+        if addr != self._known and any(pair.remote_addr == addr for pair in self._check_list):
+            self._known = addr
+        return addr == self._known
 
     def data_received(self, data: bytes, component: int) -> None:
         """What aioice would queue here without a bound, for a task to fetch, goes on at once."""
