@@ -90,11 +90,13 @@ class Config:
     others reach this node only when it dials them. `advertise`: where others reach that server, `host:port` or the text
     of a signaling method (`/https/example.com/443`), for nodes behind NAT or a proxy. `external_ips` replace the host
     candidates' addresses (1:1 NAT). `allow_loopback`: loopback candidates always, never, or (None) when nothing else is
-    there. `trusted_proxies`: networks whose `X-Forwarded-For` is believed. Only the `ice_servers` named are asked.
+    there. `min_peers`: below this many the node looks for more; by default for none. `trusted_proxies`: networks whose
+    `X-Forwarded-For` is believed. Only the `ice_servers` named are asked.
     """
 
     secret_key: SecretKey
     chain_id: ChainId = ChainId.DEVNET
+    min_peers: int | None = None
     listen: tuple[str, ...] = ()
     advertise: str | None = None
     external_ips: tuple[str, ...] = ()
@@ -109,6 +111,8 @@ class Config:
     timeouts: Timeouts = field(default_factory=Timeouts)
 
     def __post_init__(self) -> None:
+        if not 0 <= (self.min_peers or 0) <= self.limits.max_peers:
+            raise ConfigError(f"min_peers must be within 0…{self.limits.max_peers} (max_peers), not {self.min_peers}")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ConfigError("tls_cert and tls_key go together: one of them is missing")
         if self.tls_cert is not None and not self.listen:
@@ -143,8 +147,9 @@ class Config:
             raise ConfigError(f"advertise: {self.advertise!r}: a relay's address cannot be advertised")
         return method
 
-    def machine_settings(self, *, allow_loopback: bool) -> Settings:
-        """The part the state machines need; `allow_loopback` is the setting of that name, with None decided."""
+    def machine_settings(self, *, allow_loopback: bool, seed: int) -> Settings:
+        """The part the state machines need; `allow_loopback` is the setting of that name, with None decided, and `seed`
+        that of every choice they make."""
         method = self.advertised()
         # §4: host and listen_port are read as plain HTTP by the reference, so another method announces no port
         plain = method if isinstance(method, Http) else None
@@ -154,6 +159,8 @@ class Config:
             advertised_host=plain.host if plain else Host.ip(IPv4Address("127.0.0.1")),
             advertised_port=plain.port if plain else None,
             max_peers=self.limits.max_peers,
+            min_peers=self.min_peers or 0,
+            seed=seed,
             max_pending_incoming=self.limits.max_pending_incoming,
             max_pending_per_source=self.limits.max_pending_per_source,
             max_pending_outgoing=self.limits.max_pending_outgoing,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -147,7 +148,7 @@ class Node:
         config = self.config
         loopback = loopback_only() if config.allow_loopback is None else config.allow_loopback
         signaling = Signaling(config)
-        store = Store(config.machine_settings(allow_loopback=loopback))
+        store = Store(config.machine_settings(allow_loopback=loopback, seed=secrets.randbits(64)))
         driver = Driver(
             store,
             Keys(config.secret_key),

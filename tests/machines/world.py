@@ -34,6 +34,8 @@ def settings(index: int, **changes: Any) -> Settings:
         "advertised_host": Host(IPv4Address("127.0.0.1")),
         "advertised_port": None,
         "max_peers": 100,
+        "min_peers": 0,
+        "seed": 1,
         "max_pending_incoming": 64,
         "max_pending_per_source": 4,
         "max_pending_outgoing": 64,

@@ -22,6 +22,7 @@ from mina_webrtc.identity import PeerId
 from mina_webrtc.machines import incoming, outgoing
 from mina_webrtc.machines.addresses import AddressBook
 from mina_webrtc.machines.admission import Admission, Refusal, source_key
+from mina_webrtc.machines.chance import Chance
 from mina_webrtc.machines.dials import Dials, undiallable
 from mina_webrtc.machines.finalize import FinalizeSuccess
 from mina_webrtc.machines.peer import Success
@@ -67,6 +68,7 @@ class Peers:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._me = settings.public_key.peer_id
+        self.chance = Chance(settings.seed)
         self._next_conn = 1
         self._states: dict[int, State] = {}
         self._slots: dict[PeerId, Slot] = {}
@@ -91,6 +93,17 @@ class Peers:
         handler = self._own.get(type(event))
         return self._pass(event, now) if handler is None else handler(event, now)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a peer more would be taken: what an offer that comes now is judged by."""
+        return len(self._slots) < self._settings.max_peers
+
+    @property
+    def wants_peers(self) -> bool:
+        """Whether ready peers and dials under way are below the minimum (§6). Offers of others do not count: as long
+        as they are only claims, they must not keep us from looking further."""
+        return self._taken() < self._settings.min_peers
+
     def state(self) -> dict[str, Any]:
         """A plain snapshot, of public data only."""
         attempts, ready = [], []
@@ -105,6 +118,7 @@ class Peers:
                 attempts.append({**entry, "state": type(state).__name__, "source": link.source})
         return {
             "peer": str(self._me),
+            "seed": self._settings.seed,
             "ready": ready,
             "attempts": attempts,
             "dials": len(self._dials),
@@ -149,10 +163,13 @@ class Peers:
         return Failure(Stage.ADDRESS, "too_many_pending", f"{cap} dials are under way")
 
     def _no_room(self) -> Failure | None:
-        taken = len(self._ready) + sum(peer not in self._ready for peer in self._dialled)
+        taken = self._taken()
         if taken < self._settings.max_peers:
             return None
         return Failure(Stage.READY, "capacity", f"{taken} peers are connected or dialled")
+
+    def _taken(self) -> int:
+        return len(self._ready) + sum(peer not in self._ready for peer in self._dialled)
 
     def _cancel(self, event: DialCancelled, now: float) -> Effects:
         slot = self._dials.leave(event.dial)
@@ -195,7 +212,7 @@ class Peers:
         peer = key.peer_id
         slot = self._slots.get(peer)
         connected = slot is not None and self._stands(slot, event.source)
-        full = slot is None and len(self._slots) >= self._settings.max_peers
+        full = slot is None and not self.has_room
         verdict = self._admission.judge(event, connected=connected, full=full)
         if isinstance(verdict, Refusal):
             respond = Respond(event.signal, verdict.response, None, verdict.overloaded)

@@ -25,6 +25,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Goes into offers (§4); 127.0.0.1 when nothing is advertised."""
     advertised_port: int | None
     max_peers: int
+    min_peers: int
+    """Below this many peers the node looks for more (§6); 0 for one that looks for none."""
+    seed: int
+    """Of every choice and every spread of a waiting time in the core; recorded in the snapshot."""
     max_pending_incoming: int
     max_pending_per_source: int
     """A source is an IPv4 address or an IPv6 /64 (§4)."""
