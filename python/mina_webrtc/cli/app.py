@@ -11,6 +11,7 @@ import typer
 
 from mina_webrtc.cli.demo import demo
 from mina_webrtc.cli.dial import dial
+from mina_webrtc.cli.inspect import inspect
 from mina_webrtc.cli.keygen import keygen
 from mina_webrtc.cli.node import node
 from mina_webrtc.errors import MinaWebrtcError
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (keygen, node, dial, demo):
+for command in (keygen, node, dial, inspect, demo):
     app.command()(command)
 
 
@@ -42,7 +43,8 @@ def program(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """The WebRTC layer of the Mina blockchain's network: make a key, run a node, dial one, see a demonstration.
+    """The WebRTC layer of the Mina blockchain's network: make a key, run a node, dial one, explain what
+    you find, see a demonstration.
 
     Exit codes: 0 success, 1 failure, 2 wrong usage.
     """

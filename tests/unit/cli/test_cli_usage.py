@@ -11,7 +11,7 @@ from mina_webrtc import SecretKey
 ADDRESS = f"/{SecretKey.deterministic(1).peer_id}/http/127.0.0.1/3000"
 
 
-@pytest.mark.parametrize("command", ["keygen", "node", "dial", "demo"])
+@pytest.mark.parametrize("command", ["keygen", "node", "dial", "inspect", "demo"])
 def test_help_has_an_example_and_the_common_options(cli: Cli, command: str) -> None:
     done = cli(command, "--help")
     assert done.code == 0
