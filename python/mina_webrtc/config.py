@@ -41,6 +41,9 @@ class Limits:
     """Message bytes delivered to the machines and not processed yet, per connection."""
     receive_buffer: int = 1024 * 1024
     """SCTP receive window: what a peer may have in flight or undelivered. aiortc's own figure."""
+    unfinished: int = 512 * 1024 * 1024
+    """Bytes of messages that have begun to arrive, over all connections: two of the largest that a channel carries (256
+    MiB, §7), or 5 MiB from each of 100 peers. What is not asked for is at most 64 KiB and hardly counts."""
     signal_body: int = 64 * 1024
     """A POSTed offer, or an answer's body (§5)."""
     signal_get: int = 16 * 1024

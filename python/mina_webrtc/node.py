@@ -17,6 +17,7 @@ from mina_webrtc.errors import ClosedError, DialError, RemoteProtocolError
 from mina_webrtc.identity import PeerId
 from mina_webrtc.machines import vocab as v
 from mina_webrtc.services.base import ChannelSpec, TransportSettings, TransportStats
+from mina_webrtc.services.budget import Budget
 from mina_webrtc.services.driver import Driver, Handler
 from mina_webrtc.services.keys import Keys
 from mina_webrtc.services.signaling import Signaling, loopback_only
@@ -291,11 +292,12 @@ def _record(notice: v.Notice) -> None:
 def _transport_settings(config: Config, allow_loopback: bool) -> TransportSettings:
     limits = config.limits
     return TransportSettings(
-        channels=tuple(ChannelSpec(c, c.label, c.max_message, c.framed) for c in Channel),
+        channels=tuple(ChannelSpec(c, c.label, c.max_message, c.framed, c.max_unasked) for c in Channel),
         gathering_timeout=config.timeouts.gathering,
         early_limit=limits.early_data,
         receive_credit=limits.receive_credit,
         receive_buffer=limits.receive_buffer,
+        unfinished=Budget(limits.unfinished),
         ice_servers=config.ice_servers,
         external_ips=config.external_ips,
         allow_loopback=allow_loopback,

@@ -12,6 +12,7 @@ from mina_webrtc import Answer, ChainId, ConnectionAuth, DialAddress, Host, Offe
 from mina_webrtc.errors import TransportError
 from mina_webrtc.identity import Cipher, PeerId, PublicKey
 from mina_webrtc.services.base import ChannelSpec, Message, TransportSettings
+from mina_webrtc.services.budget import Budget
 from mina_webrtc.services.transport_aiortc import AiortcTransports
 from mina_webrtc.wire.address import Http
 from mina_webrtc.wire.channels import Channel
@@ -23,11 +24,12 @@ LOCALHOST = Host.parse("127.0.0.1")
 def raw_settings(**changes: Any) -> TransportSettings:
     """Every channel unframed: the rogue decides about each byte."""
     values: dict[str, Any] = {
-        "channels": tuple(ChannelSpec(c, c.label, 1 << 20, False) for c in Channel),
+        "channels": tuple(ChannelSpec(c, c.label, 1 << 20, False, 1 << 20) for c in Channel),
         "gathering_timeout": 3.0,
         "early_limit": 1 << 20,
         "receive_credit": 1 << 24,
         "receive_buffer": 1 << 20,
+        "unfinished": Budget(1 << 30),
         "allow_loopback": True,
     }
     return TransportSettings(**(values | changes))

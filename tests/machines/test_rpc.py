@@ -67,9 +67,57 @@ def test_ask_and_be_answered() -> None:
     assert ready.sent == [RpcRequest(1, Rpc.BLOCK, HASH)]
     assert v.SetTimer(v.Timer.RPC_REPLY, CONN, 1, NOW + 8.0) in ready.done
     effects = ready.reply(1)
-    assert effects == [v.CancelTimer(v.Timer.RPC_REPLY, CONN, 1), v.CompleteRequest(1, b"block")]
+    assert effects == [
+        v.Expect(CONN, 7, False),
+        v.CancelTimer(v.Timer.RPC_REPLY, CONN, 1),
+        v.CompleteRequest(1, b"block"),
+    ]
     ready.ask()
-    assert ready.reply(2, None)[1] == v.CompleteRequest(2, None)
+    assert ready.reply(2, None)[-1] == v.CompleteRequest(2, None)
+
+
+def test_large_messages_are_expected_while_an_answer_is_owed() -> None:
+    ready = Ready()
+    expected = v.Expect(CONN, 7, True)
+    assert not ready.told(v.Expect)
+    effects = ready.ask()
+    assert [type(effect) for effect in effects] == [v.SetTimer, v.Expect, v.Send]
+    ready.ask()
+    ready.request(0)
+    ready.give(v.TimerFired(v.Timer.RPC_REPLY, CONN, 1))
+    ready.give(v.RequestCancelled(CONN, 2))
+    ready.reply(2)
+    assert ready.told(v.Expect) == [expected]  # the first one is still owed, though nobody waits for it
+    ready.reply(1)
+    assert ready.told(v.Expect) == [expected, v.Expect(CONN, 7, False)]
+    ready.ask()
+    assert ready.told(v.Expect)[2:] == [expected]
+
+
+def test_a_refused_request_expects_nothing() -> None:
+    ready = Ready()
+    ready.give(v.RequestMade(1, CONN, 9, b"", 8.0))
+    assert not ready.told(v.Expect)
+
+
+def test_our_requests_have_at_most_64_kib() -> None:
+    room = 65_536 - 3  # variant, id, kind
+    ready = Ready()
+    ready.give(v.RequestMade(1, CONN, Rpc.LEDGER_QUERY, bytes(room), 8.0))
+    assert len(ready.told(v.Send)) == 1
+    (failed,) = ready.give(v.RequestMade(2, CONN, Rpc.LEDGER_QUERY, bytes(room + 1), 8.0))
+    assert isinstance(failed, v.FailRequest)
+    assert failed.reason == "too_large"
+
+
+def test_their_requests_have_at_most_64_kib_even_while_they_owe_us_an_answer() -> None:
+    room = 65_536 - 3
+    ready = Ready()
+    ready.ask()
+    ready.hear(encode(RpcRequest(1, Rpc.LEDGER_QUERY, bytes(room))))
+    assert len(ready.told(v.HandleRequest)) == 1
+    ready.hear(encode(RpcRequest(2, Rpc.LEDGER_QUERY, bytes(room + 1))))
+    assert "65537 bytes" in ready.breach
 
 
 def test_answers_may_come_in_any_order() -> None:
@@ -98,7 +146,7 @@ def test_a_cancelled_request_is_still_owed() -> None:
     assert ready.give(v.RequestCancelled(CONN, 1)) == [v.CancelTimer(v.Timer.RPC_REPLY, CONN, 1)]
     assert ready.give(v.RequestCancelled(CONN, 1)) == [v.Ignored(CONN, "RequestCancelled")]
     assert ready.give(v.TimerFired(v.Timer.RPC_REPLY, CONN, 1)) == [v.Ignored(CONN, "TimerFired")]
-    assert ready.reply(1) == [v.Ignored(CONN, "RpcResponse")]
+    assert ready.reply(1) == [v.Expect(CONN, 7, False), v.Ignored(CONN, "RpcResponse")]
 
 
 @pytest.mark.parametrize(("kind", "body"), [(9, b""), (Rpc.INITIAL_PEERS, b"x"), (-1, b"")])
@@ -207,7 +255,7 @@ def test_an_unmarked_peer_is_given_time() -> None:
     ready = Ready(mark=None)
     assert ready.done == [v.SetTimer(v.Timer.CAUTION, CONN, 7, NOW + 3.0)]
     effects = ready.ask()
-    assert effects == [v.SetTimer(v.Timer.RPC_REPLY, CONN, 1, NOW + 11.0)]
+    assert effects == [v.SetTimer(v.Timer.RPC_REPLY, CONN, 1, NOW + 11.0), v.Expect(CONN, 7, True)]
     assert [type(effect) for effect in ready.give(v.TimerFired(v.Timer.CAUTION, CONN, 7))] == [v.Send]
     assert [type(effect) for effect in ready.ask()] == [v.SetTimer, v.Send]
 

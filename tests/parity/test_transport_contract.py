@@ -11,6 +11,7 @@ import pytest
 from tests.parity.transport_harness import CHANNELS, FACTORIES, LOOPS, End, World, all_done, run
 
 from mina_webrtc.errors import LocalProtocolError, SdpError, TransportError
+from mina_webrtc.services.budget import Budget
 
 SIZES = (1, 2, 16_379, 16_380, 16_381, 65_535, 100_000, 1 << 20)
 
@@ -248,6 +249,101 @@ async def test_frames_cut_anywhere(world: World) -> None:
     assert b.sink.payloads(4) == [b"a", b"bc", body(700)] * 2
 
 
+# ---------------------------------------------------------------- large messages
+
+LARGEST_UNASKED = 65_536
+
+
+async def disconnected(end: End, word: str) -> None:
+    await end.sink.until(lambda: end.sink.closed)
+    error, fault = end.sink.closed[0]
+    assert isinstance(error, TransportError)
+    assert word in str(error)
+    assert fault
+
+
+@contract
+async def test_what_is_not_expected_is_small(world: World) -> None:
+    a, b = await world.pair(large=False)
+    a.send((7, body(LARGEST_UNASKED)))
+    await b.sink.until(lambda: b.sink.messages)
+    a.send((7, body(LARGEST_UNASKED + 1)))
+    await disconnected(b, "over the limit")
+    assert [len(payload) for _, payload in b.sink.messages] == [LARGEST_UNASKED]
+
+
+@contract
+async def test_large_messages_while_they_are_expected(world: World) -> None:
+    a, b = await world.pair(large=False)
+    b.expect(7, True)
+    a.send((7, body(500_000)))
+    await b.sink.until(lambda: b.sink.messages)
+    b.expect(7, False)
+    b.expect(7, True)
+    a.send((7, body(500_001)))
+    await b.sink.until(lambda: len(b.sink.messages) == 2)
+    b.expect(7, False)
+    a.send((7, body(500_002)))
+    await disconnected(b, "over the limit")
+    assert len(b.sink.messages) == 2
+
+
+@contract
+async def test_a_large_message_that_is_not_expected_any_more(world: World) -> None:
+    a, b = await world.pair()
+    a.inject(7, (1 << 20).to_bytes(4, "big") + bytes(100))
+    a.send((1, b"behind it"))
+    await b.sink.until(lambda: b.sink.messages)
+    b.expect(7, False)
+    a.inject(7, b"x")
+    await disconnected(b, "over the limit")
+
+
+@contract
+async def test_expecting_does_not_lift_a_channels_own_limit(world: World) -> None:
+    a, b = await world.pair()
+    for channel in (0, 1, 4):
+        b.expect(channel, True)
+    a.inject(4, b"\x00\x00\x04\x01x")
+    await disconnected(b, "over the limit")
+
+
+@contract
+async def test_unfinished_messages_of_all_connections_have_one_budget(world: World) -> None:
+    budget = Budget(100_000)
+    pairs = [await world.pair(unfinished=budget) for _ in range(3)]
+    begun = (1 << 20).to_bytes(4, "big") + bytes(40_000 - 4)
+    for a, b in pairs[:2]:
+        a.inject(7, begun)
+        a.send((1, b"behind it"))
+        await b.sink.until(lambda b=b: b.sink.messages)
+    assert budget.used == 80_000
+    a, b = pairs[2]
+    a.inject(7, begun)
+    await disconnected(b, "unfinished")
+    assert [bool(b.sink.closed) for _, b in pairs] == [False, False, True]
+    await b.transport.close()
+    assert budget.used == 80_000
+    await pairs[0][1].transport.close()
+    assert budget.used == 40_000
+    a, b = await world.pair(unfinished=budget)
+    a.send((7, body(59_000)))
+    await b.sink.until(lambda: b.sink.messages)
+    assert budget.used == 40_000
+
+
+@contract
+async def test_the_budget_is_given_back_after_an_error(world: World) -> None:
+    budget = Budget(100_000)
+    a, b = await world.pair(unfinished=budget)
+    a.inject(4, b"\x00\x00\x04\x00" + bytes(1000))
+    a.inject(7, b"\x00\x01\x00\x00" + bytes(1000))
+    a.inject(1, bytes(4))
+    await disconnected(b, "empty")
+    await all_done(a.transport.close(), b.transport.close())
+    assert budget.used == 0
+
+
 # ---------------------------------------------------------------- closing
 
 
@@ -284,6 +380,7 @@ async def _open(world: World, a: End, b: End) -> None:
 async def _busy(world: World, a: End, b: End) -> None:
     await world.connect(a, b)
     for end in (a, b):
+        end.expect(7, True)
         end.admit()
         end.send(*((7, body(100_000)) for _ in range(50)))
     await a.sink.until(lambda: a.sink.messages)

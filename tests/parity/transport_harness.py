@@ -12,14 +12,15 @@ import uvloop
 
 from mina_webrtc.errors import TransportError
 from mina_webrtc.services.base import ChannelSpec, Message, Transport, TransportFactory, TransportSettings
+from mina_webrtc.services.budget import Budget
 from mina_webrtc.services.transport_aiortc import AiortcTransports
 from mina_webrtc.testing.transport_memory import MemoryNetwork, MemoryTransport
 
 CHANNELS = (
-    ChannelSpec(0, "", 65_535, False),
-    ChannelSpec(1, "signaling/discovery", 16_384, True),
-    ChannelSpec(4, "transaction/propagation", 1_024, True),
-    ChannelSpec(7, "rpc", 256 << 20, True),
+    ChannelSpec(0, "", 65_535, False, 65_535),
+    ChannelSpec(1, "signaling/discovery", 16_384, True, 16_384),
+    ChannelSpec(4, "transaction/propagation", 1_024, True, 1_024),
+    ChannelSpec(7, "rpc", 256 << 20, True, 65_536),
 )
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
@@ -37,6 +38,7 @@ def settings(**changes: Any) -> TransportSettings:
         "early_limit": 65_536,
         "receive_credit": 1 << 30,
         "receive_buffer": 1 << 20,
+        "unfinished": Budget(1 << 30),
         "allow_loopback": True,
     }
     return TransportSettings(**(values | changes))
@@ -119,6 +121,9 @@ class End:
     def admit(self) -> None:
         self._call(self.transport.admit)
 
+    def expect(self, channel: int, large: bool) -> None:
+        self._call(self.transport.expect, channel, large)
+
     def grant(self, size: int) -> None:
         self._call(self.transport.grant, size)
 
@@ -162,8 +167,11 @@ class World:
         await a.transport.set_answer(answer)
         await asyncio.gather(a.sink.opened(), b.sink.opened())
 
-    async def pair(self, *, admit: bool = True, **changes: Any) -> tuple[End, End]:
+    async def pair(self, *, admit: bool = True, large: bool = True, **changes: Any) -> tuple[End, End]:
+        """Two connected ends; `large`: each expects large messages on channel 7."""
         a, b = self.end(**changes), self.end(**changes)
+        for end in (a, b):
+            end.expect(7, large)
         await self.connect(a, b)
         if admit:
             a.admit()

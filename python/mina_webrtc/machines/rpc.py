@@ -4,9 +4,12 @@ Ours: asked → answered, or timed out, or abandoned by the caller; the last two
 peer's answer comes, because the peer counts them too. Theirs: asked → handled by the application → answered.
 
 Events: ChannelOpened, MessageReceived, MessagesSent, RequestMade, RequestCancelled, RequestHandled, and TimerFired of
-CAUTION, RPC_REPLY and HANDLER. Effects: Send, HandleRequest, AbandonRequest, CompleteRequest, FailRequest, timers.
+CAUTION, RPC_REPLY and HANDLER. Effects: Send, Expect, HandleRequest, AbandonRequest, CompleteRequest, FailRequest,
+timers.
 
 The peer's misbehaviour raises `RemoteProtocolError`; `peer` closes the connection with it.
+
+Large messages are answers: they are received only while the peer owes us one. A request has at most 64 KiB.
 
 Bounds: at most `max_pending_requests` unanswered in each direction. As many handlers and unsent answers together are
 allowed; further requests wait their turn, so a peer that asks and does not read makes us hold no more than that.
@@ -27,6 +30,7 @@ from mina_webrtc.machines.vocab import (
     CompleteRequest,
     Effect,
     Event,
+    Expect,
     FailRequest,
     HandleRequest,
     Ignored,
@@ -136,15 +140,16 @@ class Requests(Struct, frozen=True):
             payload = encode(RpcRequest(self.next_id, kind, event.body))
         except ValueError as error:
             return self, [FailRequest(event.request, "bad_request", str(error))]
-        if len(payload) > Channel.RPC.max_message:
+        if len(payload) > Channel.RPC.max_unasked:
             return self, [FailRequest(event.request, "too_large", f"{len(payload)} bytes")]
         # the peer owes nothing while the request still waits here
         wait = event.timeout if isinstance(self.lane, Clear) else event.timeout + self.lane.way.caution
         timer = SetTimer(Timer.RPC_REPLY, self.link.conn, self.next_id, now + wait)
         asked = (*self.asked, Asked(self.next_id, kind, event.request))
+        expect = [] if self.asked else [Expect(self.link.conn, Channel.RPC, True)]
         lane, effects = self.lane.push(payload)
         after = replace(self, lane=lane, next_id=self.next_id + 1, asked=asked, unsent=(*self.unsent, False))
-        return after, [timer, *effects]
+        return after, [timer, *expect, *effects]
 
     def _answered(self, response: RpcResponse) -> RpcStep:
         ours = next((asked for asked in self.asked if asked.id == response.id), None)
@@ -153,10 +158,11 @@ class Requests(Struct, frozen=True):
         if response.kind is not None and response.kind is not ours.kind:
             raise RemoteProtocolError(f"a {response.kind.name} answer to a {ours.kind.name} request")
         after = replace(self, asked=tuple(asked for asked in self.asked if asked is not ours))
+        expect = [] if after.asked else [Expect(self.link.conn, Channel.RPC, False)]
         if ours.request is None:
-            return after, [Ignored(self.link.conn, "RpcResponse")]
+            return after, [*expect, Ignored(self.link.conn, "RpcResponse")]
         cancel = CancelTimer(Timer.RPC_REPLY, self.link.conn, ours.id)
-        return after, [cancel, CompleteRequest(ours.request, response.body)]
+        return after, [*expect, cancel, CompleteRequest(ours.request, response.body)]
 
     def _abandon(self, request: int) -> RpcStep:
         ours = next((asked for asked in self.asked if asked.request == request), None)
@@ -184,7 +190,12 @@ class Requests(Struct, frozen=True):
             raise RemoteProtocolError(f"not a message of channel 7: {error}") from error
         lane, effects = self.lane.on(event, now)
         heard = self._in(lane)
-        after, more = heard._queue(message, now) if isinstance(message, RpcRequest) else heard._answered(message)
+        if isinstance(message, RpcRequest):
+            if len(payload) > Channel.RPC.max_unasked:
+                raise RemoteProtocolError(f"a request of {len(payload)} bytes, at most {Channel.RPC.max_unasked}")
+            after, more = heard._queue(message, now)
+        else:
+            after, more = heard._answered(message)
         return after, effects + more
 
     def _queue(self, request: RpcRequest, now: float) -> RpcStep:

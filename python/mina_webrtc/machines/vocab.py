@@ -349,6 +349,15 @@ class Send(Effect, frozen=True):
     payload: bytes
 
 
+class Expect(Effect, frozen=True):
+    """Receive large messages (above 64 KiB) on a channel, or none any more: `large` says whether a request of ours is
+    open there (§7: nobody sends what was not asked for)."""
+
+    conn: int
+    channel: int
+    large: bool
+
+
 class Admit(Effect, frozen=True):
     """Authentication has passed: deliver what came early, and everything from now on."""
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from mina_webrtc.errors import TransportError
+from mina_webrtc.services.budget import Budget
 from mina_webrtc.wire.address import SignalingMethod
 from mina_webrtc.wire.signal import Offer, P2pConnectionResponse
 
@@ -16,12 +17,17 @@ Message = tuple[int, bytes]
 
 
 class ChannelSpec(Struct, frozen=True):
-    """One pre-negotiated data channel. `max_message` in bytes; `framed` is False for channel 0 only."""
+    """One pre-negotiated data channel. `framed` is False for channel 0 only.
+
+    `max_message` bytes are the most that is sent, or received while something large is expected (`Transport.expect`),
+    `max_unasked` the most that is received otherwise; a channel without a frame knows only the first.
+    """
 
     id: int
     label: str
     max_message: int
     framed: bool
+    max_unasked: int
 
 
 class TransportSettings(Struct, frozen=True, kw_only=True):
@@ -36,6 +42,9 @@ class TransportSettings(Struct, frozen=True, kw_only=True):
     """How many payload bytes may be delivered before the first `grant`."""
     receive_buffer: int
     """Upper bound of bytes held undelivered (SCTP receive window); a peer that overruns it is disconnected."""
+    unfinished: Budget
+    """Bytes of messages that have begun and are not complete, shared by all connections of a node; the peer whose
+    message goes beyond it is disconnected."""
     ice_servers: tuple[str, ...] = ()
     """URLs; none means that no server is contacted."""
     external_ips: tuple[str, ...] = ()
@@ -72,8 +81,8 @@ class TransportSink(Protocol):
         """The next `count` messages, oldest first, have been put on the wire."""
 
     def on_closed(self, error: TransportError | None, remote_fault: bool) -> None:
-        """The connection is over, exactly once; None only after `close()`. `remote_fault`: the peer broke a rule (frame,
-        early data, window), else it is circumstances."""
+        """The connection is over, exactly once; None only after `close()`. `remote_fault`: the peer broke a rule
+        (frame, early data, window, unasked or too much unfinished), else it is circumstances."""
 
 
 class Transport(Protocol):
@@ -99,6 +108,10 @@ class Transport(Protocol):
 
     def admit(self) -> None:
         """Authentication has passed: early data on framed channels is parsed and delivered, as is all that follows."""
+
+    def expect(self, channel: int, large: bool) -> None:
+        """Whether messages of up to `max_message` bytes are received on a channel, not just of `max_unasked`; at first
+        they are not. One that has begun and is not expected any more is the peer's fault."""
 
     def grant(self, size: int) -> None:
         """Gives back receive credit: `size` more payload bytes may be delivered."""

@@ -75,6 +75,7 @@ class Driver:
             v.CreateAnswer: self._create_answer,
             v.SetAnswer: self._set_answer,
             v.Send: self._send,
+            v.Expect: self._expect_large,
             v.Admit: self._admit,
             v.CloseChannel: self._close_channel,
             v.CloseConnection: self._close_connection,
@@ -251,6 +252,9 @@ class Driver:
 
     def _send(self, effect: v.Send) -> None:
         self._links[effect.conn].transport.send([(effect.channel, effect.payload)])
+
+    def _expect_large(self, effect: v.Expect) -> None:
+        self._links[effect.conn].transport.expect(effect.channel, effect.large)
 
     def _admit(self, effect: v.Admit) -> None:
         self._links[effect.conn].transport.admit()

@@ -33,8 +33,10 @@ class Inbox:
         forget: Callable[[int], None],
     ) -> None:
         """`forget(channel)` runs just before the sink hears that a channel is closed."""
-        self._decoders = {spec.id: FrameDecoder(spec.max_message) for spec in channels.values() if spec.framed}
-        self._limits = {spec.id: spec.max_message for spec in channels.values()}
+        self._channels = channels
+        self._decoders = {spec.id: FrameDecoder(spec.max_unasked) for spec in channels.values() if spec.framed}
+        self._unfinished = 0
+        self._budget = settings.unfinished
         self._early_limit = settings.early_limit
         self._reporter = reporter
         self._credit = settings.receive_credit
@@ -98,6 +100,13 @@ class Inbox:
         self._early_size = 0
         self.drain()
 
+    def expect(self, channel: int, large: bool) -> None:
+        """What the channel's messages may have as a size from now on."""
+        decoder = self._decoders.get(channel)
+        if decoder is not None:
+            spec = self._channels[channel]
+            decoder.allow(spec.max_message if large else spec.max_unasked)
+
     def grant(self, size: int) -> None:
         """`size` more bytes may be delivered."""
         self._credit += size
@@ -126,6 +135,8 @@ class Inbox:
         self._held.clear()
         self._ready.clear()
         self._decoders.clear()
+        self._budget.move(-self._unfinished)
+        self._unfinished = 0
         self._early_size = self._held_size = self._ready_size = 0
 
     def _pop_ready(self) -> Message:
@@ -149,14 +160,23 @@ class Inbox:
         self._held_size -= len(data)
         decoder = self._decoders.get(channel)
         if decoder is None:
-            if len(data) > self._limits[channel]:
+            if len(data) > self._channels[channel].max_message:
                 raise RemoteProtocolError(f"message of {len(data)} bytes on raw channel {channel}")
             payloads = [data]
         else:
-            try:
-                payloads = decoder.receive_data(data)
-            except FrameError as error:
-                raise RemoteProtocolError(f"bad frame on channel {channel}: {error}") from error
+            payloads = self._decode(channel, decoder, data)
         for payload in payloads:
             self._ready.append((channel, payload))
             self._ready_size += len(payload)
+
+    def _decode(self, channel: int, decoder: FrameDecoder, data: bytes) -> list[bytes]:
+        before = decoder.buffered
+        try:
+            payloads = decoder.receive_data(data)
+        except FrameError as error:
+            raise RemoteProtocolError(f"bad frame on channel {channel}: {error}") from error
+        change = decoder.buffered - before
+        if not self._budget.move(change):
+            raise RemoteProtocolError(f"unfinished messages of all peers hold more than {self._budget.limit} bytes")
+        self._unfinished += change
+        return payloads

@@ -45,6 +45,10 @@ class Messaging(ABC):
         """Authentication has passed: early data is parsed and delivered, as is all that follows."""
         self._take(self._inbox.admit)
 
+    def expect(self, channel: int, large: bool) -> None:
+        """Whether messages above the channel's `max_unasked` are received from now on."""
+        self._inbox.expect(channel, large)
+
     def grant(self, size: int) -> None:
         """Gives back receive credit of `size` bytes."""
         self._take(self._inbox.grant, size)

@@ -30,10 +30,19 @@ class Channel(IntEnum):
         return _MAX_MESSAGE[self]
 
     @property
+    def max_unasked(self) -> int:
+        """The same while no request of ours is open on the channel: who asked for nothing is sent nothing large."""
+        return min(self.max_message, UNASKED)
+
+    @property
     def framed(self) -> bool:
         """Whether messages carry a length prefix and are cut into chunks: all channels but 0."""
         return self is not Channel.AUTH
 
+
+UNASKED = 64 * 1024
+"""Bytes of the largest message that comes without being asked for. §7 lets nobody send what was not asked for, so only
+answers can be larger; requests, and what announces items, are far smaller."""
 
 _LABELS = {
     Channel.AUTH: "",
