@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
+from time import perf_counter
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 from weakref import WeakSet
@@ -240,7 +241,8 @@ class Node:
 
     # ------------------------------------------------------------ notices
 
-    def _notice(self, notice: v.Notice, now: float) -> None:
+    def _notice(self, notice: v.Notice) -> None:
+        now = perf_counter()  # uvloop's own clock counts whole milliseconds
         match notice:
             case v.StateChanged(conn=conn, state=word) | v.Progressed(conn=conn, milestone=word) if word in _MARKS:
                 self._marks.setdefault(conn, {}).setdefault(word, now)

@@ -50,7 +50,7 @@ class Driver:
         transports: TransportFactory,
         transport_settings: TransportSettings,
         offers: OfferPort,
-        on_notice: Callable[[v.Notice, float], None],
+        on_notice: Callable[[v.Notice], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._store = store
@@ -179,12 +179,12 @@ class Driver:
         except LocalProtocolError as error:
             self._bug(event, error)
             return
-        self._perform(effects, now)
+        self._perform(effects)
 
-    def _perform(self, effects: Sequence[v.Effect], now: float) -> None:
+    def _perform(self, effects: Sequence[v.Effect]) -> None:
         for effect in effects:
             if isinstance(effect, v.Notice):
-                self._on_notice(effect, now)
+                self._on_notice(effect)
                 continue
             try:
                 self._performers[type(effect)](effect)
@@ -207,7 +207,7 @@ class Driver:
         now = self._loop.time()
         self._draining = True
         try:
-            self._perform(self._store.expire(now), now)
+            self._perform(self._store.expire(now))
         finally:
             self._draining = False
         self._drain()
