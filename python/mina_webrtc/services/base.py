@@ -96,15 +96,15 @@ class Transport(Protocol):
         """Gathers (within the cap) and returns the offer's SDP. Raises `TransportError`."""
 
     async def create_answer(self, offer_sdp: str) -> str:
-        """Takes the remote offer, gathers, returns the answer's SDP; connecting begins by itself. Raises `SdpError` when
-        the remote SDP cannot be used, `TransportError` otherwise."""
+        """Takes the remote offer, gathers, returns the answer's SDP; connecting begins by itself. Raises `SdpError`
+        when the remote SDP cannot be used, `TransportError` otherwise."""
 
     async def set_answer(self, answer_sdp: str) -> None:
         """Takes the remote answer; connecting begins by itself. Raises as `create_answer`."""
 
     def send(self, batch: Sequence[Message]) -> None:
-        """Queues messages in order; `on_sent` reports their leaving. Raises `LocalProtocolError` for a channel that is not
-        open or a message beyond the channel's limit."""
+        """Queues messages in order; `on_sent` reports their leaving. Raises `LocalProtocolError` for a channel that is
+        not open or a message beyond the channel's limit."""
 
     def admit(self) -> None:
         """Authentication has passed: early data on framed channels is parsed and delivered, as is all that follows."""
