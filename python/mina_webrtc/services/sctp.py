@@ -16,12 +16,10 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from struct import error as StructError
-from struct import pack, pack_into, unpack_from
 from typing import Any, Protocol, cast
 
 from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
 from aiortc.rtcsctptransport import (
-    SCTP_COMMON_HEADER_LENGTH,
     SCTP_DATA_FIRST_FRAG,
     SCTP_DATA_LAST_FRAG,
     USERDATA_MAX_LENGTH,
@@ -44,13 +42,13 @@ from aiortc.rtcsctptransport import (
     tsn_plus_one,
 )
 from aiortc.utils import uint16_add, uint32_gt
-from google_crc32c import value as crc32c
 
 from mina_webrtc.errors import RemoteProtocolError
 from mina_webrtc.services.base import ChannelSpec
 from mina_webrtc.services.dtls import Dtls
 from mina_webrtc.services.inbox import MAX_CHUNK
-from mina_webrtc.services.outbox import Outbox, Piece
+from mina_webrtc.services.outbox import Outbox
+from mina_webrtc.services.packets import Fragment, check_parameters, write_data
 
 MAX_AHEAD = 8192
 """How far a TSN may be ahead of what is complete; further ones are dropped, to be sent again. aiortc sorts the set of
@@ -58,9 +56,6 @@ these at every packet."""
 
 MAX_OVERRUN = 64
 """Chunks beyond the window before the peer is disconnected: one is a legal probe, a few may cross with our SACK."""
-
-PARAMETERS_AT = {1: 20, 2: 20, 4: 4, 5: 4, 6: 4, 9: 4, 130: 4}
-"""Where the parameters begin: INIT, INIT-ACK, HEARTBEAT, HEARTBEAT-ACK, ABORT, ERROR, RE-CONFIG."""
 
 SACK_DELAY = 0.002
 """Seconds a single packet waits for its acknowledgement (§6.2 allows 0.2): long enough for the second one of a
@@ -86,23 +81,6 @@ class SctpEvents(Protocol):
     def sctp_over(self, reason: str, remote_fault: bool) -> None: ...
     def sctp_held(self) -> tuple[int, int]:
         """What the application has not taken yet: payload bytes, and memory with bookkeeping."""
-
-
-class Fragment(DataChunk):
-    """An outbound DATA chunk; `piece` on the last one of its data-channel message."""
-
-    def __init__(self, tsn: int, stream: int, sequence: int, flags: int, data: memoryview, piece: Piece | None) -> None:
-        self.flags = flags
-        self.tsn = tsn
-        self.stream_id = stream
-        self.stream_seq = sequence
-        self.protocol = WEBRTC_BINARY
-        self.user_data = cast(bytes, data)
-        self.piece = piece
-        self._abandoned = self._acked = self._in_flight = self._retransmit = False
-        self._book_size = len(data)
-        self._expiry = self._max_retransmits = self._sent_time = None
-        self._misses = self._sent_count = 0
 
 
 class Sctp(RTCSctpTransport):
@@ -211,7 +189,7 @@ class Sctp(RTCSctpTransport):
     # ---------------------------------------------------------------- receiving
 
     async def _handle_data(self, data: bytes) -> None:
-        _check_parameters(data)
+        check_parameters(data)
         try:
             _, _, tag, chunks = parse_packet(data)
         except ValueError:
@@ -337,32 +315,14 @@ class Sctp(RTCSctpTransport):
 
     async def _send_chunk(self, chunk: Chunk) -> None:
         if isinstance(chunk, Fragment):
-            self._dtls.send(self._packet(chunk))
+            self._dtls.send(self._wrap(chunk))
         else:
             self._dtls.send(
                 serialize_packet(self._local_port, self._remote_port or 0, self._remote_verification_tag, chunk)
             )
 
-    def _packet(self, chunk: Fragment) -> bytes:
-        """`serialize_packet` for DATA, with one copy of the data instead of four."""
-        length = 16 + chunk._book_size
-        header = pack(
-            "!HHLLBBHLHHL",
-            self._local_port,
-            self._remote_port,
-            self._remote_verification_tag,
-            0,
-            0,
-            chunk.flags,
-            length,
-            chunk.tsn,
-            chunk.stream_id,
-            chunk.stream_seq,
-            chunk.protocol,
-        )
-        packet = bytearray().join((header, chunk.user_data, bytes(-length % 4)))
-        pack_into("<L", packet, 8, crc32c(bytes(packet)))
-        return bytes(packet)
+    def _wrap(self, fragment: Fragment) -> bytes:
+        return write_data(self._local_port, self._remote_port or 0, self._remote_verification_tag, fragment)
 
     async def _receive_sack_chunk(self, chunk: SackChunk) -> None:
         outstanding = (self._local_tsn - 1 - chunk.cumulative_tsn) % 2**32
@@ -417,7 +377,7 @@ class Sctp(RTCSctpTransport):
             self._flight_size_increase(fragment)
             fragment._sent_count = 1
             fragment._sent_time = time.time()
-            self._dtls.send(self._packet(fragment))
+            self._dtls.send(self._wrap(fragment))
             if self._t3_handle is None:
                 self._t3_start()
             if fragment.piece is not None:
@@ -472,23 +432,6 @@ class Sctp(RTCSctpTransport):
             self._closing.discard(channel)
             if channel in self._data_channels:
                 self._data_channel_close(self._data_channels[channel])
-
-
-def _check_parameters(packet: bytes) -> None:
-    """Raises `RemoteProtocolError` for a parameter shorter than its header: aiortc reads one of length 0 for ever."""
-    position = SCTP_COMMON_HEADER_LENGTH
-    while position + 4 <= len(packet):
-        kind, _, length = unpack_from("!BBH", packet, position)
-        start = PARAMETERS_AT.get(kind)
-        end = min(position + length, len(packet))
-        if start is not None:
-            at = position + start
-            while at + 4 <= end:
-                size = unpack_from("!H", packet, at + 2)[0]
-                if size < 4:
-                    raise RemoteProtocolError("SCTP parameter without a length")
-                at += size + -size % 4
-        position += max(4, length + -length % 4)
 
 
 def _run(coroutine: Coroutine[Any, Any, None]) -> None:
