@@ -11,6 +11,7 @@ import pytest
 from aioice import Candidate
 from tests.parity.transport_harness import CHANNELS, Sink, settings
 
+from mina_webrtc._backend import frame_chunks
 from mina_webrtc.errors import RemoteProtocolError, SdpError, TransportError
 from mina_webrtc.services.base import ChannelSpec
 from mina_webrtc.services.dtls import Certificate
@@ -60,7 +61,47 @@ def test_a_dropped_channel_holds_nobody_up() -> None:
     assert (outbox.buffered, outbox.messages_sent, outbox.bytes_sent) == (0, 1, 1)
 
 
+def test_small_messages_framed_together_are_chunks_of_their_own() -> None:
+    outbox = Outbox(BY_ID)
+    sizes = [*range(1, 200), 16_380, 16_381, 3, 40_000, 16_380, 5]
+    payloads = [bytes([index % 251]) * size for index, size in enumerate(sizes)]
+    for payload in payloads:
+        outbox.put(7, payload)
+    outbox.put(0, b"raw")
+    chunks: dict[int, list[bytes]] = {0: [], 7: []}
+    gone = 0
+    while (piece := outbox.take()) is not None:
+        chunks[piece.channel].append(piece.data)
+        gone += outbox.left(piece)
+    assert chunks == {0: [b"raw"], 7: [chunk for payload in payloads for chunk in frame_chunks(payload)]}
+    assert gone == len(payloads) + 1
+
+
 # ---------------------------------------------------------------- inbox and reporter
+
+
+async def test_what_was_held_is_read_as_far_as_the_credit_goes() -> None:
+    sink = Sink()
+    reporter = Reporter(sink, asyncio.get_running_loop())
+    inbox = Inbox(BY_ID, settings(receive_credit=0), reporter, lambda channel: None)
+    inbox.admit()
+    for number in range(6):
+        inbox.receive(7, bytes([0, 0, 0, 10]) + bytes([number]) * 10)
+        inbox.receive(0, b"raw")
+    for number in range(6, 20):
+        inbox.receive(7, bytes([0, 0, 0, 10]) + bytes([number]) * 10)
+    inbox.close(7)
+    waiting, room = [10, 3] * 6 + [10] * 14, 0
+    for credit in (1, 20, 60, 1, 2, 5, 500):
+        inbox.grant(credit)
+        room += credit
+        while waiting and room > 0:
+            room -= waiting.pop(0)
+        assert inbox.messages_received == 26 - len(waiting)
+    await sink.until(lambda: ("channel_closed", 7) in sink.events)
+    assert sink.payloads(7) == [bytes([number]) * 10 for number in range(20)]
+    assert sink.payloads(0) == [b"raw"] * 6
+    assert inbox.used == 0
 
 
 async def test_the_window_counts_what_small_messages_cost() -> None:

@@ -150,29 +150,43 @@ class Inbox:
         return message
 
     def _next_held(self, batch: list[Message]) -> None:
-        channel, data = self._held.popleft()
+        channel, data = self._held[0]
         if data is None:
+            self._held.popleft()
             if batch:
                 self._reporter.messages(batch[:])
                 batch.clear()
             self._reporter.channel_closed(channel, self._forget)
             return
-        self._held_size -= len(data)
+        run = self._pop_run(channel)
         decoder = self._decoders.get(channel)
-        if decoder is None:
-            if len(data) > self._channels[channel].max_message:
-                raise RemoteProtocolError(f"message of {len(data)} bytes on raw channel {channel}")
-            payloads = [data]
-        else:
-            payloads = self._decode(channel, decoder, data)
-        for payload in payloads:
+        if decoder is not None:
+            run = self._decode(channel, decoder, run)
+        elif max(map(len, run)) > self._channels[channel].max_message:
+            raise RemoteProtocolError(f"message of {max(map(len, run))} bytes on raw channel {channel}")
+        for payload in run:
             self._ready.append((channel, payload))
             self._ready_size += len(payload)
 
-    def _decode(self, channel: int, decoder: FrameDecoder, data: bytes) -> list[bytes]:
+    def _pop_run(self, channel: int) -> list[bytes]:
+        """What comes next on one channel, as much as there is credit for and one piece at least: it goes to the decoder
+        in one call."""
+        run: list[bytes] = []
+        room = self._credit
+        while self._held and self._held[0][0] == channel:
+            data = self._held[0][1]
+            if data is None or (run and len(data) > room):
+                break
+            self._held.popleft()
+            run.append(data)
+            room -= len(data)
+            self._held_size -= len(data)
+        return run
+
+    def _decode(self, channel: int, decoder: FrameDecoder, run: list[bytes]) -> list[bytes]:
         before = decoder.buffered
         try:
-            payloads = decoder.receive_data(data)
+            payloads = decoder.receive_batch(run)
         except FrameError as error:
             raise RemoteProtocolError(f"bad frame on channel {channel}: {error}") from error
         change = decoder.buffered - before

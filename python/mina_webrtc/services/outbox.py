@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 
-from mina_webrtc._backend import frame_chunks
+from mina_webrtc._backend import frame_batch, frame_chunks
 from mina_webrtc.services.base import ChannelSpec
+
+SMALL = 16_384 - 4
+"""Bytes of the largest message that is one chunk with its prefix (protocol.md §7)."""
+
+BATCH = 64
+"""Small messages that are framed in one call: enough that the call itself costs nothing any more."""
 
 
 class Parcel:
@@ -69,9 +76,7 @@ class Outbox:
         queue = self._queues[channel]
         parcel = queue[0]
         if parcel.payload is not None:
-            payload, parcel.payload = parcel.payload, None
-            # protocol.md §7: every message starts a fresh chunk; channel 0 is raw
-            parcel.chunks.extend(frame_chunks(payload) if self._framed[channel] else (payload,))
+            self._cut(queue, self._framed[channel])
         data = parcel.chunks.popleft()
         last = not parcel.chunks
         if last:
@@ -109,6 +114,25 @@ class Outbox:
         self._order.clear()
         self._unsent.clear()
         self.buffered = 0
+
+    def _cut(self, queue: deque[Parcel], framed: bool) -> None:
+        """Makes chunks of the first message, and of the small ones behind it. Every message starts a fresh chunk
+        (protocol.md §7); channel 0 is raw."""
+        first = queue[0]
+        if framed and first.size <= SMALL:
+            batch: list[Parcel] = []
+            payloads: list[bytes] = []
+            for parcel in islice(queue, BATCH):
+                if parcel.payload is None or parcel.size > SMALL:
+                    break
+                batch.append(parcel)
+                payloads.append(parcel.payload)
+                parcel.payload = None
+            for parcel, chunk in zip(batch, frame_batch(payloads), strict=True):
+                parcel.chunks.append(chunk)
+        elif first.payload is not None:
+            payload, first.payload = first.payload, None
+            first.chunks.extend(frame_chunks(payload) if framed else (payload,))
 
     def _forget(self, parcel: Parcel) -> None:
         parcel.gone = True
