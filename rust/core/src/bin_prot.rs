@@ -8,6 +8,19 @@ const TWO: u8 = 0xfe;
 const FOUR: u8 = 0xfd;
 const EIGHT: u8 = 0xfc;
 
+/// Each byte as an item of a list of u8, and how many of the four bytes it takes.
+static ITEMS: [([u8; 4], usize); 256] = {
+    let mut items = [([0; 4], 1); 256];
+    let mut byte = 0u8;
+    loop {
+        items[byte as usize] = if byte < 0x80 { ([byte, 0, 0, 0], 1) } else { ([TWO, byte, 0, 0], 3) };
+        if byte == u8::MAX {
+            break items;
+        }
+        byte += 1;
+    }
+};
+
 /// Reads values from a slice. Non-minimal integers are accepted, as in the reference.
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {
@@ -227,10 +240,18 @@ impl Writer {
     /// A list of u8: a length and one int a byte.
     pub fn byte_list(&mut self, data: &[u8]) {
         self.nat0(data.len() as u64);
-        self.bytes.reserve(data.len() + 2 * data.iter().filter(|byte| **byte >= 0x80).count());
+        let high = |part: &[u8]| usize::from(part.iter().map(|byte| byte >> 7).sum::<u8>());
+        let start = self.bytes.len();
+        let end = start + data.len() + 2 * data.chunks(255).map(high).sum::<usize>();
+        // Every item is stored with all four bytes, and the next one overwrites what was too many: no branch to guess.
+        self.bytes.resize(end + 3, 0);
+        let mut at = start;
         for byte in data {
-            self.integer((*byte).into());
+            let (item, length) = ITEMS[usize::from(*byte)];
+            self.bytes[at..at + 4].copy_from_slice(&item);
+            at += length;
         }
+        self.bytes.truncate(end);
     }
 
     fn coded(&mut self, code: u8, bytes: &[u8]) {
