@@ -146,7 +146,15 @@ class SignalingError(MinaWebrtcError):
 
 
 class TransportError(MinaWebrtcError):
-    """The peer connection failed: ICE, DTLS, SCTP, or it was lost."""
+    """The peer connection failed: ICE, DTLS, SCTP, or it was lost.
+
+    `reason`: `lost` (the peer does not answer any more), `closed_by_peer`, `closed` (by us), `no_route` (no candidate
+    pair works), `gathering`, `dtls`, or `protocol_error` (the peer broke a rule of the layers below).
+    """
+
+    def __init__(self, message: str, reason: str = "lost") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class ListenError(MinaWebrtcError):

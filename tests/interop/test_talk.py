@@ -117,7 +117,8 @@ async def test_closing_a_peer_tells_both_sides_and_fails_open_requests(start: No
     await peer.close()
     with pytest.raises(RequestError, match="closed"):
         await request
-    assert (await watch.next(PeerClosed)).peer == alice.peer_id
+    closed = await watch.next(PeerClosed)
+    assert (closed.peer, closed.failure.reason) == (alice.peer_id, "closed_by_peer")
     assert not alice.peers
     assert not bob.peers
 

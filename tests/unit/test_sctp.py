@@ -69,7 +69,7 @@ class Side:
     def sctp_sent(self, count: int) -> None:
         self.sent += count
 
-    def sctp_over(self, reason: str, remote_fault: bool) -> None:
+    def sctp_over(self, reason: str, remote_fault: bool, by_peer: bool = False) -> None:
         self.over.append((reason, remote_fault))
 
     def sctp_held(self) -> tuple[int, int]:

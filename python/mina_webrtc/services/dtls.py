@@ -193,7 +193,7 @@ class Dtls:
             self._timer.cancel()
             self._timer = None
         if events is not None:
-            events.dtls_over(TransportError(reason))
+            events.dtls_over(TransportError(reason, "dtls"))
 
     def _arm(self, ssl: SSL.Connection) -> None:
         """Schedules OpenSSL's retransmission of the current flight (RFC 6347 §4.2.4)."""

@@ -112,7 +112,7 @@ class IceAgent(Connection):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         if not self._local_candidates:
-            raise TransportError("no address of this machine can be used for a connection")
+            raise TransportError("no address of this machine can be used for a connection", "gathering")
         self._local_candidates_start = self._local_candidates_end = True
 
     async def _bind(self, address: str) -> Endpoint | None:

@@ -65,7 +65,7 @@ class Link:
         self._report(v.MessagesSent(self.conn, count))
 
     def on_closed(self, error: TransportError | None, remote_fault: bool) -> None:
-        reason = getattr(error, "reason", "lost") if error else "closed"
+        reason = error.reason if error else "closed"
         self._report(v.TransportFailed(self.conn, reason, str(error or ""), remote_fault))
 
     def _report(self, event: v.Event) -> None:

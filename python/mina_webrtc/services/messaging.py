@@ -28,7 +28,10 @@ class Messaging(ABC):
         self._ending: asyncio.Task[None] | None = None
 
     def send(self, batch: Sequence[Message]) -> None:
-        """Queues messages in order. Raises `LocalProtocolError`, and then has queued none of them."""
+        """Queues messages in order. Raises `LocalProtocolError`, and then has queued none of them. What is sent between
+        the connection's end and the report of it is lost with the connection."""
+        if self._ending is not None and not self._reporter.done.done():
+            return
         for channel, payload in batch:
             spec = self._channels.get(channel)
             if spec is None or channel not in self._open:
@@ -102,7 +105,7 @@ class Messaging(ABC):
 
     def _alive(self) -> None:
         if self._ending is not None:
-            raise TransportError("the transport is closed")
+            raise TransportError("the transport is closed", "closed")
 
     def _fail(self, error: TransportError, *, remote_fault: bool = False) -> None:
         if self._ending is None:
@@ -115,7 +118,7 @@ class Messaging(ABC):
         try:
             step(*args)
         except RemoteProtocolError as error:
-            self._fail(TransportError(str(error)), remote_fault=True)
+            self._fail(TransportError(str(error), "protocol_error"), remote_fault=True)
         else:
             self._widen()
 

@@ -78,7 +78,7 @@ class SctpEvents(Protocol):
 
     def sctp_channel_closed(self, channel: int) -> None: ...
     def sctp_sent(self, count: int) -> None: ...
-    def sctp_over(self, reason: str, remote_fault: bool) -> None: ...
+    def sctp_over(self, reason: str, remote_fault: bool, by_peer: bool = False) -> None: ...
     def sctp_held(self) -> tuple[int, int]:
         """What the application has not taken yet: payload bytes, and memory with bookkeeping."""
 
@@ -94,6 +94,7 @@ class Sctp(RTCSctpTransport):
         self._outbox = outbox
         self._owner: SctpEvents | None = events
         self._over = False
+        self._receiving = False
         self._buffer = self._advertised_rwnd = receive_buffer
         self._told = receive_buffer
         self._reassembling = 0
@@ -160,7 +161,8 @@ class Sctp(RTCSctpTransport):
             self._over, was_over = True, self._over
             super()._set_state(state)
             if not was_over and self._owner is not None:
-                self._owner.sctp_over("the SCTP association has ended", False)
+                reason = "the peer closed the connection" if self._receiving else "the peer does not answer any more"
+                self._owner.sctp_over(reason, False, self._receiving)
             return
         super()._set_state(state)
         if state == self.State.ESTABLISHED and before != state and self._owner is not None:
@@ -197,8 +199,10 @@ class Sctp(RTCSctpTransport):
         first = bool(chunks) and isinstance(chunks[0], InitChunk)
         if self._over or tag != (0 if first else self._local_verification_tag) or (first and len(chunks) > 1):
             return  # §8.5.1
+        self._receiving = True
         for chunk in chunks:
             await self._receive_chunk(chunk)
+        self._receiving = False
         if self._sack_needed and not self._over:
             self._acknowledge()
 

@@ -128,7 +128,7 @@ class AiortcTransport(Messaging):
         try:
             await ice.establish()
         except ConnectionError:
-            self._fail(TransportError("no candidate pair works"))
+            self._fail(TransportError("no candidate pair works", "no_route"))
             return
         self._reporter.ice_connected()
         dtls.start(role, remote.fingerprints)
@@ -200,9 +200,10 @@ class AiortcTransport(Messaging):
         """`count` messages have left."""
         self._reporter.sent(count)
 
-    def sctp_over(self, reason: str, remote_fault: bool) -> None:
+    def sctp_over(self, reason: str, remote_fault: bool, by_peer: bool = False) -> None:
         """The association has ended, or must end."""
-        self._fail(TransportError(reason), remote_fault=remote_fault)
+        word = "protocol_error" if remote_fault else "closed_by_peer" if by_peer else "lost"
+        self._fail(TransportError(reason, word), remote_fault=remote_fault)
 
     def sctp_held(self) -> tuple[int, int]:
         """What the window shrinks by."""
@@ -224,9 +225,9 @@ class AiortcTransport(Messaging):
         except asyncio.CancelledError:
             if self._ending is None:
                 raise
-            raise TransportError("the transport is closed") from None
+            raise TransportError("the transport is closed", "closed") from None
         except OSError as error:
-            raise TransportError(f"gathering failed: {error}") from error
+            raise TransportError(f"gathering failed: {error}", "gathering") from error
         self._alive()
         return result
 
