@@ -19,6 +19,8 @@ from mina_webrtc.services.transport_aiortc import AiortcTransports
 MESSAGE = 16_384
 WINDOW = 4 << 20
 SETTINGS = TransportSettings(
+    ice_timeout=10.0,
+    consent_timeout=12.0,
     channels=(ChannelSpec(7, "rpc", 256 << 20, True, 64 << 10),),
     gathering_timeout=3.0,
     early_limit=65_536,
@@ -38,7 +40,7 @@ class _Meter:
         self.opened = asyncio.Event()
         self.moved = asyncio.Event()
 
-    def on_ice_connected(self) -> None: ...
+    def on_ice_connected(self, path: object) -> None: ...
     def on_dtls_connected(self) -> None: ...
     def on_channel_closed(self, channel: int) -> None: ...
 

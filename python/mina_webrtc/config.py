@@ -10,6 +10,7 @@ from mina_webrtc.errors import AddressError, ConfigError
 from mina_webrtc.identity import ChainId, SecretKey
 from mina_webrtc.machines.vocab import Settings
 from mina_webrtc.wire.address import Host, Http, Relayed, SignalingMethod
+from mina_webrtc.wire.ice_url import IceServer, TurnLogin
 
 
 def _check_positive(owner: object) -> None:
@@ -72,6 +73,12 @@ class Timeouts:
     on its way (§4); gathering may take its 3 s there."""
     gathering: float = 3.0
     """ICE gathering; then the SDP goes out with what is there (§6)."""
+    ice: float = 10.0
+    """From both SDPs being known to the first candidate pair that works. With gathering it stays below a dial's 15 s,
+    so that a failure says what was tried; aioice by itself takes 63 s."""
+    consent: float = 12.0
+    """Silence of the peer's ICE after which a connection is given up: RFC 7675 allows 30 s; above the 5 s for which a
+    link may drop, and within the 15 s in which a peer that vanished is to be noticed."""
     caution: float = 3.0
     """First messages on channels 1–8 towards peers without the mark (§6)."""
     handler: float = 60.0
@@ -94,7 +101,12 @@ class Config:
     of a signaling method (`/https/example.com/443`), for nodes behind NAT or a proxy. `external_ips` replace the host
     candidates' addresses (1:1 NAT). `allow_loopback`: loopback candidates always, never, or (None) when nothing else is
     there. `min_peers`: below this many the node looks for more; by default for none. `trusted_proxies`: networks whose
-    `X-Forwarded-For` is believed. Only the `ice_servers` named are asked.
+    `X-Forwarded-For` is believed.
+
+    `ice_servers`: URLs (`IceServer.parse`); no other server is asked. TURN servers whose URL holds no credentials get
+    `turn_name` with `turn_password`, or time-limited ones made from `turn_secret`. `relay_only`: no address of this
+    machine is shown to peers, and all traffic goes through TURN. `udp_ports`: first and last port of peer connections'
+    sockets. `interfaces`: names or networks to use, with `!` in front those not to use.
     """
 
     secret_key: SecretKey
@@ -103,7 +115,13 @@ class Config:
     listen: tuple[str, ...] = ()
     advertise: str | None = None
     external_ips: tuple[str, ...] = ()
-    ice_servers: tuple[str, ...] = ()
+    ice_servers: tuple[str, ...] = field(default=(), repr=False)
+    turn_name: str = ""
+    turn_password: str | None = field(default=None, repr=False)
+    turn_secret: str | None = field(default=None, repr=False)
+    relay_only: bool = False
+    udp_ports: tuple[int, int] | None = None
+    interfaces: tuple[str, ...] = ()
     allow_loopback: bool | None = None
     allow_link_local: bool = False
     tls_cert: Path | None = None
@@ -129,7 +147,32 @@ class Config:
                 ip_network(text)
             except ValueError as error:
                 raise ConfigError(f"trusted_proxies: {text!r} is not an IP network: {error}") from None
+        self._check_ice()
         self.advertised()
+
+    def _check_ice(self) -> None:
+        if not any(server.turn for server in self.ice()) and self.relay_only:
+            raise ConfigError("relay_only needs a TURN server among ice_servers")
+        if self.udp_ports is not None:
+            first, last = self.udp_ports
+            if not 0 < first <= last < 65_536:
+                raise ConfigError(f"udp_ports: {first}-{last} is not a range of ports")
+        if not all(text.removeprefix("!") for text in self.interfaces):
+            raise ConfigError("interfaces: a name or a network is empty")
+
+    def ice(self) -> tuple[IceServer, ...]:
+        """The ICE servers with their credentials. Raises `ConfigError`, which repeats no credentials."""
+        if self.turn_password is not None and self.turn_secret is not None:
+            raise ConfigError("turn_password and turn_secret exclude each other")
+        login = None
+        if self.turn_secret is not None:
+            login = TurnLogin(self.turn_name, self.turn_secret, shared=True)
+        elif self.turn_password is not None:
+            login = TurnLogin(self.turn_name, self.turn_password)
+        try:
+            return tuple(IceServer.parse(url, login) for url in self.ice_servers)
+        except AddressError as error:
+            raise ConfigError(f"ice_servers: {error}") from None
 
     def advertised(self) -> SignalingMethod | None:
         """The signaling method that `advertise` names, if any."""

@@ -46,12 +46,14 @@ class Timings(Struct, frozen=True):
 class Peer:
     """A ready peer: authenticated, and able to be asked. Made by the node only."""
 
-    def __init__(self, notice: v.PeerReady, timings: Timings, driver: Driver, limit: int) -> None:
+    def __init__(
+        self, notice: v.PeerReady, timings: Timings, path: v.IcePath | None, driver: Driver, limit: int
+    ) -> None:
         self._driver = driver
         self._limit = limit
-        self.renew(notice, timings)
+        self.renew(notice, timings, path)
 
-    def renew(self, notice: v.PeerReady, timings: Timings) -> None:
+    def renew(self, notice: v.PeerReady, timings: Timings, path: v.IcePath | None) -> None:
         """A newer connection to the same peer took the place of this one's (protocol.md §4); requests go there now."""
         self.id = notice.peer
         self.conn = notice.conn
@@ -59,6 +61,15 @@ class Peer:
         self.marked = notice.marked
         self.address = notice.address
         self.timings = timings
+        self._path = path
+
+    @property
+    def path(self) -> v.IcePath | None:
+        """The candidate pair in use, with its latest round-trip time; the last one known when the peer is gone."""
+        stats = self.stats()
+        if stats is not None and stats.path is not None:
+            self._path = stats.path
+        return self._path
 
     def __repr__(self) -> str:
         return f"Peer({self.id}, {'outgoing' if self.outgoing else 'incoming'})"
@@ -131,6 +142,7 @@ class Node:
         self._peers: dict[PeerId, Peer] = {}
         self._streams: WeakSet[EventStream] = WeakSet()
         self._marks: dict[int, dict[str, float]] = {}
+        self._paths: dict[int, v.IcePath] = {}
         self._handlers: dict[int, Handler] = {}
         self._closed = False
 
@@ -154,7 +166,7 @@ class Node:
         driver = Driver(
             store,
             Keys(config.secret_key),
-            AiortcTransports(),
+            AiortcTransports(config.ca_file),
             _transport_settings(config, loopback),
             signaling.client(),
             self._notice,
@@ -231,6 +243,7 @@ class Node:
             await driver.close()
         self._peers.clear()
         self._marks.clear()
+        self._paths.clear()
         for stream in self._streams:
             stream.push(None)
 
@@ -246,23 +259,28 @@ class Node:
         match notice:
             case v.StateChanged(conn=conn, state=word) | v.Progressed(conn=conn, milestone=word) if word in _MARKS:
                 self._marks.setdefault(conn, {}).setdefault(word, now)
+                if isinstance(notice, v.Progressed) and notice.path is not None:
+                    self._paths[conn] = notice.path
             case v.PeerReady():
                 self._ready(notice, now)
             case v.PeerClosed(peer=peer, replaced=False):
                 self._peers.pop(peer, None)
             case v.AttemptFailed(conn=conn):
                 self._marks.pop(conn, None)
+                self._paths.pop(conn, None)
         _record(notice)
         for stream in self._streams:
             stream.push(notice)
 
     def _ready(self, notice: v.PeerReady, now: float) -> None:
         timings = _timings(self._marks.pop(notice.conn, {}), now)
+        path = self._paths.pop(notice.conn, None)
         known = self._peers.get(notice.peer)
         if known is not None:
-            known.renew(notice, timings)
+            known.renew(notice, timings, path)
         else:
-            self._peers[notice.peer] = Peer(notice, timings, self._running(), self.config.limits.max_initial_peers)
+            limit = self.config.limits.max_initial_peers
+            self._peers[notice.peer] = Peer(notice, timings, path, self._running(), limit)
 
 
 _MARKS = frozenset(
@@ -300,7 +318,12 @@ def _transport_settings(config: Config, allow_loopback: bool) -> TransportSettin
         receive_credit=limits.receive_credit,
         receive_buffer=limits.receive_buffer,
         unfinished=Budget(limits.unfinished),
-        ice_servers=config.ice_servers,
+        ice_timeout=config.timeouts.ice,
+        consent_timeout=config.timeouts.consent,
+        ice_servers=config.ice(),
+        relay_only=config.relay_only,
+        udp_ports=config.udp_ports,
+        interfaces=config.interfaces,
         external_ips=config.external_ips,
         allow_loopback=allow_loopback,
     )

@@ -30,6 +30,8 @@ def raw_settings(**changes: Any) -> TransportSettings:
         "receive_credit": 1 << 24,
         "receive_buffer": 1 << 20,
         "unfinished": Budget(1 << 30),
+        "ice_timeout": 10.0,
+        "consent_timeout": 12.0,
         "allow_loopback": True,
     }
     return TransportSettings(**(values | changes))
@@ -55,7 +57,7 @@ class Rogue:
 
     # ------------------------------------------------------------ sink
 
-    def on_ice_connected(self) -> None: ...
+    def on_ice_connected(self, path: object) -> None: ...
     def on_dtls_connected(self) -> None: ...
     def on_channel_open(self, channel: int) -> None:
         self.opened[channel].set()

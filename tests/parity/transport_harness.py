@@ -39,6 +39,8 @@ def settings(**changes: Any) -> TransportSettings:
         "receive_credit": 1 << 30,
         "receive_buffer": 1 << 20,
         "unfinished": Budget(1 << 30),
+        "ice_timeout": 10.0,
+        "consent_timeout": 12.0,
         "allow_loopback": True,
     }
     return TransportSettings(**(values | changes))
@@ -57,7 +59,7 @@ class Sink:
         self.react: Callable[[Sequence[Message]], None] | None = None
         self._changed = asyncio.Event()
 
-    def on_ice_connected(self) -> None:
+    def on_ice_connected(self, path: object) -> None:
         self._record("ice")
 
     def on_dtls_connected(self) -> None:

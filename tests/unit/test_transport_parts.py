@@ -13,6 +13,7 @@ from tests.parity.transport_harness import CHANNELS, Sink, settings
 
 from mina_webrtc._backend import frame_chunks
 from mina_webrtc.errors import RemoteProtocolError, SdpError, TransportError
+from mina_webrtc.machines.vocab import IcePath
 from mina_webrtc.services.base import ChannelSpec
 from mina_webrtc.services.dtls import Certificate
 from mina_webrtc.services.inbox import ITEM_COST, Inbox
@@ -162,7 +163,7 @@ async def test_a_sink_that_raises_does_not_silence_the_rest() -> None:
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     sink = Bad()
     reporter = Reporter(sink, asyncio.get_running_loop())
-    reporter.ice_connected()
+    reporter.ice_connected(IcePath("host", "host"))
     reporter.dtls_connected()
     reporter.finish(None, False)  # clears, so the bad one must come again
     await reporter.done

@@ -16,6 +16,7 @@ from mina_webrtc.cli.options import (
     CaFile,
     Chain,
     IceServers,
+    Interfaces,
     Json,
     KeyFile,
     Level,
@@ -23,12 +24,16 @@ from mina_webrtc.cli.options import (
     LogLevel,
     Loop,
     LoopName,
+    RelayOnly,
+    UdpPorts,
     address_of,
     chain_of,
     config_of,
+    ice_of,
 )
-from mina_webrtc.cli.shell import milliseconds, note, run, say, say_json, set_up_logging
+from mina_webrtc.cli.shell import milliseconds, note, path_json, path_text, run, say, say_json, set_up_logging
 from mina_webrtc.errors import DialError, MinaWebrtcError, RequestError
+from mina_webrtc.machines.vocab import IcePath
 
 if TYPE_CHECKING:
     from mina_webrtc.config import Config
@@ -48,6 +53,7 @@ class Result(Struct, frozen=True):
 
     times: dict[str, float]
     peers: int = 0
+    path: IcePath | None = None
     error: str | None = None
     stage: str | None = None
 
@@ -61,6 +67,9 @@ def dial(
     key_file: KeyFile = None,
     ca_file: CaFile = None,
     ice_server: IceServers = None,
+    relay_only: RelayOnly = False,
+    udp_ports: UdpPorts = None,
+    interface: Interfaces = None,
     allow_loopback: AllowLoopback = None,
     loop: LoopName = Loop.auto,
     json: Json = False,
@@ -85,15 +94,16 @@ def dial(
     target = address_of(address, "ADDRESS")
     key = find_key(key_file)
     chain_id = chain_of(chain)
+    ice = ice_of(ice_server, relay_only, udp_ports, interface)
 
     def config() -> Config:
         return config_of(
             secret_key=key or SecretKey.random(),
             chain_id=chain_id,
             ca_file=ca_file,
-            ice_servers=tuple(ice_server or ()),
             allow_loopback=allow_loopback,
             timeouts=Timeouts(outgoing=timeout),
+            **ice,
         )
 
     config()
@@ -137,6 +147,7 @@ async def _dial_once(target: DialAddress, config: Config) -> Result:
             ready = time.perf_counter()
             found = await peer.initial_peers()
             replied = time.perf_counter()
+            path = peer.path
     except DialError as error:
         return Result({}, error=str(error), stage=error.stage)
     except RequestError as error:
@@ -146,7 +157,7 @@ async def _dial_once(target: DialAddress, config: Config) -> Result:
     stages = {name: milliseconds(getattr(peer.timings, name)) for name in STAGES[:5]}
     stages["first_reply"] = milliseconds(replied - ready)
     stages["total"] = milliseconds(replied - started)
-    return Result(stages, peers=len(found))
+    return Result(stages, peers=len(found), path=path)
 
 
 def _print_table(target: DialAddress, result: Result) -> None:
@@ -157,6 +168,8 @@ def _print_table(target: DialAddress, result: Result) -> None:
     say(f"  {'stage':<15}{'ms':>10}")
     for name in STAGES:
         say(f"  {_TITLES.get(name, name):<15}{result.times[name]:>10.1f}")
+    if result.path:
+        say(f"  over {path_text(result.path)}")
 
 
 def _print_line(number: int, result: Result) -> None:
@@ -172,7 +185,8 @@ def _print_json(target: DialAddress, number: int, result: Result) -> None:
     if result.error:
         say_json(**head, stage=result.stage, error=result.error)
     else:
-        say_json(**head, peers=result.peers, **{f"{name}_ms": result.times[name] for name in STAGES})
+        path = path_json(result.path) if result.path else None
+        say_json(**head, peers=result.peers, path=path, **{f"{name}_ms": result.times[name] for name in STAGES})
 
 
 def statistics(values: list[float]) -> dict[str, float]:

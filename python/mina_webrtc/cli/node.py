@@ -16,6 +16,7 @@ from mina_webrtc.cli.options import (
     CaFile,
     Chain,
     IceServers,
+    Interfaces,
     Json,
     KeyFile,
     Level,
@@ -23,17 +24,20 @@ from mina_webrtc.cli.options import (
     LogLevel,
     Loop,
     LoopName,
+    RelayOnly,
+    UdpPorts,
     address_of,
     chain_of,
     config_of,
+    ice_of,
     usage,
 )
-from mina_webrtc.cli.shell import note, run, say, say_json, set_up_logging
+from mina_webrtc.cli.shell import note, path_json, path_text, run, say, say_json, set_up_logging
 from mina_webrtc.errors import DialError, ListenError, MinaWebrtcError
 
 if TYPE_CHECKING:
     from mina_webrtc.config import Config
-    from mina_webrtc.machines.vocab import Notice
+    from mina_webrtc.machines.vocab import IcePath, Notice
     from mina_webrtc.node import Node
     from mina_webrtc.wire.address import DialAddress
 
@@ -84,6 +88,9 @@ def node(
     ca_file: CaFile = None,
     trusted_proxy: TrustedProxies = None,
     ice_server: IceServers = None,
+    relay_only: RelayOnly = False,
+    udp_ports: UdpPorts = None,
+    interface: Interfaces = None,
     max_peers: MaxPeers = 100,
     allow_loopback: AllowLoopback = None,
     loop: LoopName = Loop.auto,
@@ -114,7 +121,7 @@ def node(
         listen=() if no_listen else tuple(listen or ("127.0.0.1:0",)),
         advertise=advertise,
         external_ips=tuple(external_ip or ()),
-        ice_servers=tuple(ice_server or ()),
+        **ice_of(ice_server, relay_only, udp_ports, interface),
         allow_loopback=allow_loopback,
         tls_cert=tls_cert,
         tls_key=tls_key,
@@ -144,19 +151,24 @@ class Report:
         if not addresses:
             note(f"{node.peer_id} cannot be dialled: it runs no signaling server")
 
-    def notice(self, notice: Notice) -> None:
-        """What others need not know is left out: only peers that come, go, or fail to come."""
+    def notice(self, notice: Notice, path: IcePath | None) -> None:
+        """What others need not know is left out: only peers that come, go, or fail to come. `path` is what a peer that
+        is ready is reached over."""
         from mina_webrtc.machines import vocab as v
 
         match notice:
             case v.PeerReady(peer=peer, outgoing=outgoing, marked=marked):
-                self._line("peer_ready", peer, direction="outgoing" if outgoing else "incoming", marked=marked)
+                direction = "outgoing" if outgoing else "incoming"
+                self._line("peer_ready", peer, direction=direction, marked=marked, path=path and self._path(path))
             case v.PeerClosed(peer=peer, failure=failure, replaced=replaced):
                 self._line("peer_closed", peer, reason=failure.reason, detail=failure.detail, replaced=replaced)
             case v.OfferRejected(claimed=claimed, source=source, reason=reason):
                 self._line("offer_rejected", claimed, source=source, reason=reason)
             case v.AttemptFailed(outgoing=False, peer=peer, source=source, failure=failure):
                 self._line("incoming_failed", peer, source=source, stage=failure.stage.value, reason=failure.reason)
+
+    def _path(self, path: IcePath) -> object:
+        return path_json(path) if self.as_json else path_text(path)
 
     def dial_failed(self, address: DialAddress, error: MinaWebrtcError) -> None:
         """A peer of --peer could not be reached."""
@@ -196,8 +208,11 @@ async def _serve(config: Config, peers: list[DialAddress], report: Report) -> No
 
 
 async def _watch(node: Node, report: Report) -> None:
+    from mina_webrtc.machines.vocab import PeerReady
+
     async for notice in node.events():
-        report.notice(notice)
+        peer = node.peers.get(notice.peer) if isinstance(notice, PeerReady) else None
+        report.notice(notice, peer.path if peer else None)
 
 
 async def _dial(node: Node, address: DialAddress, report: Report) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,7 +57,35 @@ CaFile = Annotated[
 ]
 IceServers = Annotated[
     list[str] | None,
-    typer.Option("--ice-server", metavar="URL", help="STUN or TURN server; repeatable. None is contacted by default."),
+    typer.Option(
+        "--ice-server",
+        metavar="URL",
+        envvar="MINA_WEBRTC_ICE_SERVERS",
+        help="STUN or TURN server: stun:host:port, turn:host:port?transport=udp|tcp, turns:host:port; repeatable. TURN "
+        "credentials stand before the host (user:password@) or come from the environment: MINA_WEBRTC_TURN_NAME with "
+        "MINA_WEBRTC_TURN_PASSWORD, or MINA_WEBRTC_TURN_SECRET for time-limited ones. None is contacted by default.",
+    ),
+]
+RelayOnly = Annotated[
+    bool, typer.Option("--relay-only", help="Show peers no address of this machine: all traffic through TURN.")
+]
+UdpPorts = Annotated[
+    str | None,
+    typer.Option(
+        "--udp-ports",
+        metavar="FIRST-LAST",
+        envvar="MINA_WEBRTC_UDP_PORTS",
+        help="Ports for peer connections, for firewalls; each connection takes one per address.",
+    ),
+]
+Interfaces = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--interface",
+        metavar="NAME|NETWORK",
+        envvar="MINA_WEBRTC_INTERFACES",
+        help="Interface (eth0) or network (10.0.0.0/8) to use, with ! in front not to use; repeatable. Default: all.",
+    ),
 ]
 AllowLoopback = Annotated[
     bool | None,
@@ -98,6 +127,28 @@ def address_of(text: str, option: str) -> DialAddress:
         raise usage(option, f"{text!r}: {error}") from None
 
 
+def ice_of(
+    servers: list[str] | None, relay_only: bool, udp_ports: str | None, interfaces: list[str] | None
+) -> dict[str, Any]:
+    """The settings of a `Config` about ICE; TURN credentials come from the environment, never from arguments, which
+    everybody on the machine can read."""
+    ports = None
+    if udp_ports is not None:
+        first, _, last = udp_ports.partition("-")
+        if not (first.isdecimal() and (last or first).isdecimal()):
+            raise usage("--udp-ports", f"{udp_ports!r} is not FIRST-LAST")
+        ports = int(first), int(last or first)
+    return {
+        "ice_servers": tuple(servers or ()),
+        "turn_name": os.environ.get("MINA_WEBRTC_TURN_NAME", ""),
+        "turn_password": os.environ.get("MINA_WEBRTC_TURN_PASSWORD") or None,
+        "turn_secret": os.environ.get("MINA_WEBRTC_TURN_SECRET") or None,
+        "relay_only": relay_only,
+        "udp_ports": ports,
+        "interfaces": tuple(interfaces or ()),
+    }
+
+
 def config_of(**settings: Any) -> Config:
     """A `Config` of these settings; one that cannot work is a usage error that names its option."""
     from mina_webrtc.config import Config
@@ -108,4 +159,5 @@ def config_of(**settings: Any) -> Config:
         words = str(error).split(None, 1)
         name = words[0].rstrip(":").replace("_", "-")
         option = {"external-ips": "--external-ip", "trusted-proxies": "--trusted-proxy", "ice-servers": "--ice-server"}
+        option |= {"interfaces": "--interface"}
         raise usage(option.get(name, f"--{name}"), error) from None

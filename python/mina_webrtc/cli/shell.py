@@ -7,11 +7,14 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
 from mina_webrtc.cli.options import Level, Loop
+
+if TYPE_CHECKING:
+    from mina_webrtc.machines.vocab import IcePath
 
 T = TypeVar("T")
 
@@ -90,6 +93,21 @@ def say_json(**fields: Any) -> None:
 def note(text: str) -> None:
     """A line for people, on stderr, so that it never mixes with results."""
     print(f"mina-webrtc: {text}", file=sys.stderr, flush=True)
+
+
+def path_text(path: IcePath) -> str:
+    """A candidate pair for people: `host 10.0.0.1:4000 -> srflx 192.0.2.1:5000, 12.3 ms`."""
+    text = f"{path.local} {path.local_address} -> {path.remote} {path.remote_address}"
+    if path.round_trip is not None:
+        text += f", {milliseconds(path.round_trip):.1f} ms"
+    return text + (f", through {path.server}" if path.server else "")
+
+
+def path_json(path: IcePath) -> dict[str, Any]:
+    """A candidate pair for machines."""
+    trip = None if path.round_trip is None else milliseconds(path.round_trip)
+    fields = {name: getattr(path, name) for name in path.__struct_fields__ if name != "round_trip"}
+    return {**fields, "relayed": path.relayed, "round_trip_ms": trip}
 
 
 def milliseconds(seconds: float) -> float:

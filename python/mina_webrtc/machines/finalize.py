@@ -97,8 +97,8 @@ class FinalizePending(State, frozen=True):
 
     def on(self, event: Event, now: float) -> Step:
         match event:
-            case IceConnected() if not self.ice:
-                return replace(self, ice=True), [Progressed(self.link.conn, "ice")]
+            case IceConnected(path=path) if not self.ice:
+                return replace(self, ice=True), [Progressed(self.link.conn, "ice", path)]
             case DtlsConnected() if not self.dtls:
                 return replace(self, dtls=True), [Progressed(self.link.conn, "dtls")]
             case ChannelOpened(channel=channel) if not self.opened >> channel & 1:

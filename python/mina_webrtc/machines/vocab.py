@@ -102,6 +102,23 @@ class Timer(Enum):
     """The hash of an old offer may be forgotten: a replay of it would find no pending attempt (§4)."""
 
 
+class IcePath(Struct, frozen=True):
+    """The candidate pair that a connection runs over. Types are `host`, `srflx`, `prflx`, `relay`; addresses are
+    `ip:port`; `server` is the TURN server of a local relay; `round_trip` in seconds, None when not measured yet."""
+
+    local: str
+    remote: str
+    local_address: str = ""
+    remote_address: str = ""
+    server: str | None = None
+    round_trip: float | None = None
+
+    @property
+    def relayed(self) -> bool:
+        """Whether a TURN server of either side carries the traffic."""
+        return "relay" in (self.local, self.remote)
+
+
 class Event(Struct, frozen=True):
     """Something that happened."""
 
@@ -240,6 +257,7 @@ class IceConnected(Event, frozen=True):
     """A candidate pair works."""
 
     conn: int
+    path: IcePath | None = None
 
 
 class DtlsConnected(Event, frozen=True):
@@ -513,10 +531,12 @@ class StateChanged(Notice, frozen=True):
 
 
 class Progressed(Notice, frozen=True):
-    """A milestone inside FinalizePending: `ice`, `dtls`, `open` (channel 0), `authenticated`."""
+    """A milestone inside FinalizePending: `ice` (with the pair that won), `dtls`, `open` (channel 0),
+    `authenticated`."""
 
     conn: int
     milestone: str
+    path: IcePath | None = None
 
 
 class OfferRejected(Notice, frozen=True):

@@ -8,8 +8,10 @@ from typing import Protocol
 from msgspec import Struct
 
 from mina_webrtc.errors import TransportError
+from mina_webrtc.machines.vocab import IcePath
 from mina_webrtc.services.budget import Budget
 from mina_webrtc.wire.address import SignalingMethod
+from mina_webrtc.wire.ice_url import IceServer
 from mina_webrtc.wire.signal import Offer, P2pConnectionResponse
 
 Message = tuple[int, bytes]
@@ -45,8 +47,18 @@ class TransportSettings(Struct, frozen=True, kw_only=True):
     unfinished: Budget
     """Bytes of messages that have begun and are not complete, shared by all connections of a node; the peer whose
     message goes beyond it is disconnected."""
-    ice_servers: tuple[str, ...] = ()
-    """URLs; none means that no server is contacted."""
+    ice_timeout: float
+    """How long connecting may look for a candidate pair that works."""
+    consent_timeout: float
+    """Silence after which the peer counts as gone (RFC 7675)."""
+    ice_servers: tuple[IceServer, ...] = ()
+    """None means that no server is contacted."""
+    relay_only: bool = False
+    """Only relayed candidates: the peer learns no address of this machine."""
+    udp_ports: tuple[int, int] | None = None
+    """First and last port to bind; None for any free one."""
+    interfaces: tuple[str, ...] = ()
+    """Interface names or networks to use, with `!` in front those to leave out; none given means all."""
     external_ips: tuple[str, ...] = ()
     """Replace the host candidates' addresses of the same family (1:1 NAT)."""
     allow_loopback: bool | None = None
@@ -64,13 +76,15 @@ class TransportStats(Struct, frozen=True, kw_only=True):
     """Bytes handed to `send` and not on the wire yet."""
     undelivered: int
     """Bytes received and held back for lack of credit."""
+    path: IcePath | None = None
+    """The candidate pair in use, with its latest round-trip time; None before there is one."""
 
 
 class TransportSink(Protocol):
     """Where a transport reports to. Called on the event loop, never from inside a call into the transport, never after
     `on_closed`. None of them may raise."""
 
-    def on_ice_connected(self) -> None: ...
+    def on_ice_connected(self, path: IcePath) -> None: ...
     def on_dtls_connected(self) -> None: ...
     def on_channel_open(self, channel: int) -> None: ...
     def on_channel_closed(self, channel: int) -> None: ...

@@ -7,21 +7,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
-import socket
+import random
+import ssl
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, cast
 
 from aioice import Candidate, Connection, stun
-from aioice.candidate import candidate_foundation, candidate_priority
-from aioice.ice import ICE_COMPLETED, ConnectionClosed, ConnectionEvent, StunProtocol, relayed_candidate
+from aioice.ice import ICE_COMPLETED, CandidatePair, ConnectionClosed, ConnectionEvent, StunProtocol
 
 from mina_webrtc.errors import TransportError
-from mina_webrtc.services.hosts import IceServer, host_addresses
+from mina_webrtc.machines.vocab import IcePath
+from mina_webrtc.services.base import TransportSettings
+from mina_webrtc.services.endpoints import Endpoint, Relay
+from mina_webrtc.services.gathering import Gathering
 
 PACE = 0.005
 """Seconds between two checks (Ta): the smallest that RFC 8445 §14.2 allows. aioice takes 20 ms, and takes them once
 more after the last check, which alone is most of its set-up time."""
+
+RELAY_DELAY = 0.5
+"""Seconds for which the controlling side checks no pair with a relay while others may still work. aioice nominates with
+every check, so the first pair that works is taken; a relay always works, two NATs take a repetition or two."""
 
 MAX_PAIRS = 100
 """RFC 8445 §6.1.2.5; every source address of an authenticated check makes one in aioice, without a bound."""
@@ -32,44 +39,14 @@ MAX_CANDIDATES = 32
 MAX_EARLY_DATAGRAMS = 64
 """Datagrams kept between the first successful check of the peer and our own: its ClientHello and repetitions."""
 
-RECEIVE_BUFFER = 4 << 20
-"""Bytes that the kernel is asked to keep per socket (used as needed); with aioice's 256 KiB it drops packets on
-loopback."""
+CONSENT_PACE = 4.0
+"""Seconds between two consent checks, spread by a fifth (RFC 7675 §5.1 says 5)."""
 
-PACKET_COST = 2304
-"""What Linux charges to that buffer for a packet of SCTP's size."""
+CONSENT_RETRY = 1.0
+"""The same after a check without an answer."""
 
 RELAY_FAREWELL = 0.2
 """Seconds a TURN server gets to answer our giving back the allocation; aioice waits up to 63 s."""
-
-
-class Endpoint(StunProtocol):
-    """One socket. aioice parses every datagram as STUN first, lets malformed attributes raise out of the callback, and
-    sends on closed sockets."""
-
-    receiver: IceAgent
-
-    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
-        if not data:
-            return  # legal for UDP, an IndexError further up
-        if cast(bytes, data)[0] > 3:  # RFC 7983 §7
-            if self.receiver.knows((addr[0], addr[1])):
-                self.receiver.data_received(cast(bytes, data), 1)
-            return
-        # An attribute that is too short raises struct.error or IndexError in aioice, one that is missing a KeyError.
-        with contextlib.suppress(Exception):
-            super().datagram_received(data, addr)
-
-    def send_stun(self, message: stun.Message, addr: tuple[str, int]) -> None:
-        if not self.transport.is_closing():
-            super().send_stun(message, addr)
-
-
-class Relay(Endpoint):
-    """The receiving side of a TURN allocation; its transport is aioice's, which has no `is_closing`."""
-
-    def send_stun(self, message: stun.Message, addr: tuple[str, int]) -> None:
-        self.transport.sendto(bytes(message), addr)
 
 
 class IceAgent(Connection):
@@ -79,123 +56,31 @@ class IceAgent(Connection):
         self,
         *,
         controlling: bool,
-        servers: tuple[IceServer, ...],
-        allow_loopback: bool | None,
+        settings: TransportSettings,
+        tls: Callable[[], ssl.SSLContext],
         on_data: Callable[[bytes], None],
-        on_lost: Callable[[], None],
+        on_lost: Callable[[str], None],
     ) -> None:
         super().__init__(ice_controlling=controlling)
-        self._servers = servers
-        self._allow_loopback = allow_loopback
+        self._settings = settings
         self._on_data: Callable[[bytes], None] | None = on_data
-        self._on_lost: Callable[[], None] | None = on_lost
+        self._on_lost: Callable[[str], None] | None = on_lost
         self._early: list[bytes] | None = []
         self._known: tuple[str, int] | None = None
-        self.packets = 2 * RECEIVE_BUFFER // PACKET_COST
-        """How many packets the kernel keeps for us: granted may be much less than what was asked for."""
+        self._relays_from = 0.0
+        self._gathering = Gathering(self, settings, tls)
+        self._protocols = cast("list[StunProtocol]", self._gathering.endpoints)  # aioice's `close` finds them there
+        self._local_candidates = self._gathering.candidates
 
-    # ---------------------------------------------------------------- gathering
+    @property
+    def packets(self) -> int:
+        """How many packets the kernel keeps for us."""
+        return self._gathering.packets
 
-    async def gather(self, timeout: float) -> None:
-        """Opens a socket for each address and asks the servers, for at most `timeout` seconds (protocol.md §6); what is
-        there by then is used. Raises `TransportError` when there is no candidate at all."""
-        endpoints = []
-        for address in host_addresses(self._allow_loopback):
-            if (endpoint := await self._bind(address)) is not None:
-                endpoints.append(endpoint)
-        tasks = [asyncio.create_task(self._ask(server, endpoints)) for server in self._servers]
-        try:
-            if tasks:
-                await asyncio.wait(tasks, timeout=timeout)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        if not self._local_candidates:
-            raise TransportError("no address of this machine can be used for a connection", "gathering")
+    async def gather(self) -> None:
+        """Opens sockets and asks the servers; see `Gathering.run`."""
+        await self._gathering.run()
         self._local_candidates_start = self._local_candidates_end = True
-
-    async def _bind(self, address: str) -> Endpoint | None:
-        loop = asyncio.get_running_loop()
-        sock = socket.socket(socket.AF_INET if _version(address) == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
-        try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-            sock.bind((address, 0))
-            self.packets = min(self.packets, sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // PACKET_COST)
-        except OSError:
-            sock.close()
-            return None
-        # Cut short, uvloop would leave its handle on a socket that is closed, and spin: so let it finish, then close.
-        opening = asyncio.ensure_future(loop.create_datagram_endpoint(lambda: Endpoint(self), sock=sock))
-        try:
-            transport, endpoint = await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            _, endpoint = await opening
-            await endpoint.close()
-            raise
-        self._protocols.append(endpoint)  # at once, so that `close` finds it whenever it comes
-        host, port = transport.get_extra_info("sockname")[:2]
-        endpoint.local_candidate = Candidate(
-            foundation=candidate_foundation("host", "udp", host),
-            component=1,
-            transport="udp",
-            priority=candidate_priority(1, "host", 65_535 - len(self._local_candidates)),
-            host=host,
-            port=port,
-            type="host",
-        )
-        self._local_candidates.append(endpoint.local_candidate)
-        return endpoint
-
-    async def _ask(self, server: IceServer, endpoints: list[Endpoint]) -> None:
-        """One server; its failure leaves us without its candidates and is nothing else."""
-        with contextlib.suppress(OSError, stun.TransactionError, UnicodeError):
-            if server.turn:
-                await self._relay(server)
-                return
-            addresses = await _resolve(server)
-            by_version = {_version(address[0]): address for address in reversed(addresses)}
-            pairs = ((endpoint, by_version.get(_version(endpoint.local_candidate.host))) for endpoint in endpoints)
-            await asyncio.gather(*(self._reflect(endpoint, address) for endpoint, address in pairs if address))
-
-    async def _reflect(self, endpoint: Endpoint, server: tuple[str, int]) -> None:
-        request = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
-        try:
-            response, _ = await endpoint.request(request, server)
-            host, port = response.attributes["XOR-MAPPED-ADDRESS"]
-        except (stun.TransactionError, KeyError):
-            return
-        base = endpoint.local_candidate
-        if any((c.host, c.port) == (host, port) for c in self._local_candidates):
-            return  # RFC 8445 §5.1.3: redundant
-        self._local_candidates.append(
-            Candidate(
-                foundation=candidate_foundation("srflx", "udp", base.host),
-                component=1,
-                transport="udp",
-                priority=candidate_priority(1, "srflx"),
-                host=host,
-                port=port,
-                type="srflx",
-                related_address=base.host,
-                related_port=base.port,
-            )
-        )
-
-    async def _relay(self, server: IceServer) -> None:
-        candidate, protocol = await relayed_candidate(
-            component=1,
-            hide_related_address=False,
-            protocol_factory=lambda: Relay(self),
-            turn_server=(server.host, server.port),
-            turn_username=server.username,
-            turn_password=server.password,
-            turn_ssl=server.tls,
-            turn_transport=server.transport,
-        )
-        self._protocols.append(protocol)
-        self._local_candidates.append(candidate)
 
     # ---------------------------------------------------------------- connecting
 
@@ -208,14 +93,15 @@ class IceAgent(Connection):
         # Non-trickle: there will be no more, so that a failure of all pairs is one.
         self._remote_candidates_end = True
 
-    async def establish(self) -> None:
-        """Checks until a pair is nominated. Raises `ConnectionError` when all pairs have failed. Without any pair it
-        waits for the peer's checks: aioice gives up at once there, so that a browser which hides its addresses cannot
-        connect.
+    async def establish(self) -> IcePath:
+        """Checks until a pair is nominated, and returns it. Raises `TransportError` that says what was tried when all
+        pairs have failed, or after `ice_timeout`. Without any pair it waits for the peer's checks: aioice gives up at
+        once there, so that a browser which hides its addresses cannot connect.
 
         aioice's `connect` sleeps after every check, the last one included; this one goes on as soon as there is a
         result.
         """
+        self._relays_from = asyncio.get_running_loop().time() + RELAY_DELAY
         for remote in self._remote_candidates:
             self._pair_remote_candidate(remote)
         self.sort_check_list()
@@ -224,26 +110,96 @@ class IceAgent(Connection):
             self.check_incoming(*self._early_checks.popleft())
         self._early_checks_done = True
         result = None
-        while result is None:
-            pause = PACE if self._check_periodic() else None
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    result = await self._check_list_state.get()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.ice_timeout):
+                result = await self._check()
+        path = self.path()
+        if result != ICE_COMPLETED or path is None:
+            self._check_list_done = True
         for pair in self._check_list:
             if pair.task is not None:
                 pair.task.cancel()
-        if result != ICE_COMPLETED:
-            raise ConnectionError("ICE negotiation failed")
+        if result != ICE_COMPLETED or path is None:
+            raise TransportError(f"no candidate pair works: {self._tried()}", "no_route")
         self._query_consent_task = asyncio.create_task(self.query_consent())
+        return path
+
+    async def _check(self) -> int:
+        while True:
+            pause = PACE if self._check_periodic() else self._held_for()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    return await self._check_list_state.get()
+
+    def _check_periodic(self) -> bool:
+        if not self._check_list_done:
+            for state in (CandidatePair.State.WAITING, CandidatePair.State.FROZEN):
+                for pair in self._check_list:
+                    if pair.state is state and pair.task is None and not self._held(pair):
+                        self.check_start_task(pair)
+                        return True
+        return False
+
+    def check_start_task(self, pair: CandidatePair) -> None:
+        if not self._held(pair):
+            super().check_start_task(pair)
+
+    def _held(self, pair: CandidatePair) -> bool:
+        if not self.ice_controlling or not _relayed(pair) or self._left() <= 0:
+            return False
+        return any(not _relayed(p) and p.state is not CandidatePair.State.FAILED for p in self._check_list)
+
+    def _held_for(self) -> float | None:
+        return self._left() if any(map(self._held, self._check_list)) else None
+
+    def _left(self) -> float:
+        return self._relays_from - asyncio.get_running_loop().time()
 
     def check_incoming(self, message: stun.Message, addr: tuple[str, int], protocol: StunProtocol) -> None:
-        known = any(pair.protocol is protocol and pair.remote_addr == addr for pair in self._check_list)
+        known = [pair for pair in self._check_list if pair.protocol is protocol and pair.remote_addr == addr]
+        if self._check_list_done and self.ice_controlling:
+            return  # we have nominated a pair; a late check must not make it another one
+        if known and known[0].state is CandidatePair.State.IN_PROGRESS:
+            # RFC 8445 §7.3.1.4: a triggered check. aioice waits for its next repetition, though whatever kept our
+            # earlier check out has most likely been opened by the peer's.
+            cast(Endpoint, protocol).repeat(addr)
         if known or len(self._check_list) < MAX_PAIRS:
             super().check_incoming(message, addr, protocol)
 
     def _pair_remote_candidate(self, remote_candidate: Candidate) -> None:
         if len(self._check_list) < MAX_PAIRS:
             super()._pair_remote_candidate(remote_candidate)
+
+    # ---------------------------------------------------------------- reporting
+
+    def path(self) -> IcePath | None:
+        """The nominated pair with its latest round-trip time. The local candidate is what the peer saw us as (RFC 8445
+        §7.2.5.3.1), which need not be the socket's own address."""
+        pair = self._nominated.get(1)
+        if pair is None:
+            return None
+        endpoint = cast(Endpoint, pair.protocol)
+        remote, local = pair.remote_candidate, pair.local_candidate
+        seen = endpoint.mapped.get(pair.remote_addr, pair.local_addr)
+        known = next((c.type for c in self._local_candidates if (c.host, c.port) == seen), "prflx")
+        return IcePath(
+            local=local.type if local.type == "relay" else known,
+            remote=remote.type,
+            local_address=_address(*(pair.local_addr if local.type == "relay" else seen)),
+            remote_address=_address(*pair.remote_addr),
+            server=endpoint.server,
+            round_trip=endpoint.round_trips.get(pair.remote_addr),
+        )
+
+    def _tried(self) -> str:
+        ours = _kinds(c.type for c in self._local_candidates)
+        theirs = _kinds(c.type for c in self._remote_candidates)
+        pairs = Counter(f"{pair.local_candidate.type}-{pair.remote_candidate.type}" for pair in self._check_list)
+        checks = ", ".join(f"{count} {kind}" for kind, count in sorted(pairs.items())) or "none"
+        text = f"our candidates: {ours}; theirs: {theirs}; checks that failed: {checks}"
+        for server, trouble in self._gathering.troubles.items():
+            text += f"; {server}: {trouble}"
+        return text
 
     # ---------------------------------------------------------------- data
 
@@ -276,18 +232,37 @@ class IceAgent(Connection):
 
     # ---------------------------------------------------------------- the end
 
+    async def query_consent(self) -> None:
+        """Asks the peer now and then whether it still wants to hear from us (RFC 7675), and says so when it has not
+        answered for `consent_timeout`. aioice takes 30 to 36 s."""
+        clock = asyncio.get_running_loop().time
+        heard, pause = clock(), CONSENT_PACE
+        while (pair := self._nominated.get(1)) is not None:
+            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spread in time, no secret
+            request = self.build_request(pair, nominate=False)
+            key = (self.remote_password or "").encode()
+            try:
+                await pair.protocol.request(request, pair.remote_addr, integrity_key=key, retransmissions=2)
+            except stun.TransactionError:
+                pause = CONSENT_RETRY
+                if clock() - heard >= self._settings.consent_timeout:
+                    self._lost(f"no sign of it for {clock() - heard:.1f} s")
+                    return
+            else:
+                heard, pause = clock(), CONSENT_PACE
+
     def protocol_lost(self, protocol: StunProtocol) -> None:
         if any(pair.protocol is protocol for pair in self._nominated.values()):
             self._nominated.clear()
-            self._lost()
+            self._lost("the socket, or the TURN allocation, that the connection ran over is gone")
 
     def _emit_event(self, event: ConnectionEvent) -> None:
-        if isinstance(event, ConnectionClosed):  # consent has expired (RFC 7675), or our own `close`
-            self._lost()
+        if isinstance(event, ConnectionClosed):  # our own `close`
+            self._lost("closed")
 
-    def _lost(self) -> None:
+    def _lost(self, why: str) -> None:
         if self._on_lost is not None:
-            self._on_lost()
+            self._on_lost(why)
 
     async def close(self) -> None:
         """Frees every socket and task; aioice's own, with relays given a moment only."""
@@ -307,12 +282,13 @@ class IceAgent(Connection):
         self._early = None
 
 
-async def _resolve(server: IceServer) -> list[tuple[str, int]]:
-    with contextlib.suppress(ValueError):
-        return [(str(ipaddress.ip_address(server.host)), server.port)]
-    infos = await asyncio.get_running_loop().getaddrinfo(server.host, server.port, type=socket.SOCK_DGRAM)
-    return [(str(address[0]), int(address[1])) for *_, address in infos]
+def _relayed(pair: CandidatePair) -> bool:
+    return "relay" in (pair.local_candidate.type, pair.remote_candidate.type)
 
 
-def _version(host: str) -> int:
-    return ipaddress.ip_address(host).version
+def _kinds(types: Any) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(types).items())) or "none"
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -43,8 +43,8 @@ class Link:
             log.warning("closing connection %d: %s", self.conn, error)
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def on_ice_connected(self) -> None:
-        self._report(v.IceConnected(self.conn))
+    def on_ice_connected(self, path: v.IcePath) -> None:
+        self._report(v.IceConnected(self.conn, path))
 
     def on_dtls_connected(self) -> None:
         self._report(v.DtlsConnected(self.conn))

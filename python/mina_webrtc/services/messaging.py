@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mina_webrtc.errors import LocalProtocolError, RemoteProtocolError, TransportError
+from mina_webrtc.machines.vocab import IcePath
 from mina_webrtc.services.base import Message, TransportSettings, TransportSink, TransportStats
 from mina_webrtc.services.inbox import Inbox
 from mina_webrtc.services.outbox import Outbox
@@ -77,9 +78,14 @@ class Messaging(ABC):
             messages_received=self._inbox.messages_received,
             buffered=self._outbox.buffered,
             undelivered=self._inbox.undelivered,
+            path=self._path(),
         )
 
     # ---------------------------------------------------------------- for the transports
+
+    @abstractmethod
+    def _path(self) -> IcePath | None:
+        """What the messages go over, once that is known."""
 
     @abstractmethod
     def _pump(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mina_webrtc.errors import TransportError
+from mina_webrtc.machines.vocab import IcePath
 from mina_webrtc.services.base import Message, TransportSink
 
 
@@ -26,8 +27,8 @@ class Reporter:
         self.done = loop.create_future()
         """Resolved once `on_closed` has been called."""
 
-    def ice_connected(self) -> None:
-        self._post(self._ice)
+    def ice_connected(self, path: IcePath) -> None:
+        self._post(self._ice, path)
 
     def dtls_connected(self) -> None:
         self._post(self._dtls)
@@ -84,9 +85,9 @@ class Reporter:
 
     # One method per report: a bound method is what tells them apart, and the sink is looked up late.
 
-    def _ice(self) -> None:
+    def _ice(self, path: IcePath) -> None:
         if self._sink is not None:
-            self._sink.on_ice_connected()
+            self._sink.on_ice_connected(path)
 
     def _dtls(self) -> None:
         if self._sink is not None:

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+import ssl
+from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 from aiortc.rtcsctptransport import USERDATA_MAX_LENGTH
 
 from mina_webrtc.errors import LocalProtocolError, MinaWebrtcError, TransportError
+from mina_webrtc.machines.vocab import IcePath
 from mina_webrtc.services.base import TransportSettings, TransportSink
 from mina_webrtc.services.dtls import Certificate, Dtls
-from mina_webrtc.services.hosts import parse_server
 from mina_webrtc.services.ice import IceAgent
 from mina_webrtc.services.inbox import MAX_CHUNK
 from mina_webrtc.services.messaging import Messaging
@@ -29,26 +31,41 @@ T = TypeVar("T")
 
 
 class AiortcTransports:
-    """The `TransportFactory`: all its connections share one DTLS certificate, renewed after half of its life."""
+    """The `TransportFactory`: all its connections share one DTLS certificate, renewed after half of its life.
+    `ca_file`: authorities to trust for `turns:` servers, besides the system's."""
 
-    def __init__(self) -> None:
+    def __init__(self, ca_file: Path | None = None) -> None:
+        self._ca_file = ca_file
         self._certificate: Certificate | None = None
+        self._tls: ssl.SSLContext | None = None
 
     def __call__(self, settings: TransportSettings, sink: TransportSink) -> AiortcTransport:
-        """A new transport; needs a running event loop. Raises `TransportError` for an ICE server that does not
-        parse."""
+        """A new transport; needs a running event loop."""
         if self._certificate is None or self._certificate.worn:
             self._certificate = Certificate()
-        return AiortcTransport(settings, sink, self._certificate)
+        return AiortcTransport(settings, sink, self._certificate, self._tls_context)
+
+    def _tls_context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+            if self._ca_file is not None:
+                self._tls.load_verify_locations(cafile=self._ca_file)
+        return self._tls
 
 
 class AiortcTransport(Messaging):
     """One peer connection. See `services.base.Transport` for the contract."""
 
-    def __init__(self, settings: TransportSettings, sink: TransportSink, certificate: Certificate) -> None:
+    def __init__(
+        self,
+        settings: TransportSettings,
+        sink: TransportSink,
+        certificate: Certificate,
+        tls: Callable[[], ssl.SSLContext],
+    ) -> None:
         super().__init__(settings, sink)
         self._certificate = certificate
-        self._servers = tuple(parse_server(url) for url in settings.ice_servers)
+        self._tls = tls
         self._ice: IceAgent | None = None
         self._dtls: Dtls | None = None
         self._sctp: Sctp | None = None
@@ -93,15 +110,15 @@ class AiortcTransport(Messaging):
             raise LocalProtocolError("a transport is used once")
         self._ice = IceAgent(
             controlling=controlling,
-            servers=self._servers,
-            allow_loopback=self._settings.allow_loopback,
+            settings=self._settings,
+            tls=self._tls,
             on_data=self._datagram,
             on_lost=self._lost,
         )
         return self._ice
 
     async def _describe(self, ice: IceAgent, kind: str, role: str) -> str:
-        await ice.gather(self._settings.gathering_timeout)
+        await ice.gather()
         return write_sdp(
             kind,
             self._mid,
@@ -126,15 +143,18 @@ class AiortcTransport(Messaging):
 
     async def _establish(self, ice: IceAgent, dtls: Dtls, remote: Remote, role: str) -> None:
         try:
-            await ice.establish()
-        except ConnectionError:
-            self._fail(TransportError("no candidate pair works", "no_route"))
+            path = await ice.establish()
+        except TransportError as error:
+            self._fail(error)
             return
-        self._reporter.ice_connected()
+        self._reporter.ice_connected(path)
         dtls.start(role, remote.fingerprints)
         ice.open()
 
     # ---------------------------------------------------------------- Messaging
+
+    def _path(self) -> IcePath | None:
+        return self._ice.path() if self._ice is not None else None
 
     def _pump(self) -> None:
         if self._sctp is not None:
@@ -209,8 +229,8 @@ class AiortcTransport(Messaging):
         """What the window shrinks by."""
         return self._inbox.size, self._inbox.used
 
-    def _lost(self) -> None:
-        self._fail(TransportError("the peer is gone"))
+    def _lost(self, why: str) -> None:
+        self._fail(TransportError(f"the peer is gone: {why}"))
 
     def _spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = self._loop.create_task(coroutine)

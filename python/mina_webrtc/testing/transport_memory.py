@@ -14,11 +14,14 @@ from collections import deque
 from collections.abc import Callable
 
 from mina_webrtc.errors import LocalProtocolError, RemoteProtocolError, SdpError, TransportError
+from mina_webrtc.machines.vocab import IcePath
 from mina_webrtc.services.base import TransportSettings, TransportSink
 from mina_webrtc.services.messaging import Messaging
 
 CHUNK = 16_384
 """What the framing cuts messages into (protocol.md §7)."""
+
+MEMORY = IcePath("host", "host")
 
 _UFRAG = re.compile(r"^a=ice-ufrag:(mem[0-9]{8})\r?$", re.MULTILINE)
 _FINGERPRINT = re.compile(r"^a=fingerprint:(sha-256 [0-9A-F:]{95})\r?$", re.MULTILINE)
@@ -162,6 +165,9 @@ class MemoryTransport(Messaging):
         if self._offered or self._answered is not None:
             raise LocalProtocolError("a transport is used once")
 
+    def _path(self) -> IcePath | None:
+        return MEMORY if self._peer is not None else None
+
     async def _gather(self) -> None:
         self._setup = self._loop.create_task(self._network.gathering.wait())
         try:
@@ -175,7 +181,7 @@ class MemoryTransport(Messaging):
     def _connect(self) -> None:
         if self._ending is not None or self._peer is None:
             return
-        self._reporter.ice_connected()
+        self._reporter.ice_connected(MEMORY)
         if self._expected != list(self._peer.fingerprints):
             self._fail(TransportError("the DTLS certificate is not the one that the SDP announced"))
             return
