@@ -13,6 +13,7 @@ from mina_webrtc.errors import (
     InvalidInput,
     ListenError,
     MinaWebrtcError,
+    PeerDbError,
     RemoteProtocolError,
     RequestError,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "Offer",
     "P2pConnectionResponse",
     "Peer",
+    "PeerDbError",
     "PeerId",
     "PublicKey",
     "RejectionReason",

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from mina_webrtc.errors import AddressError, ConfigError
 from mina_webrtc.identity import ChainId, SecretKey
+from mina_webrtc.machines.keeping import Keeping
 from mina_webrtc.machines.vocab import Settings
-from mina_webrtc.wire.address import Host, Http, Relayed, SignalingMethod
+from mina_webrtc.wire.address import DialAddress, Host, Http, Relayed, SignalingMethod
 from mina_webrtc.wire.ice_url import IceServer, TurnLogin
 
 
@@ -36,6 +37,15 @@ class Limits:
     """Unanswered requests per peer and direction on channel 7; the reference disconnects at the sixth (§7)."""
     max_initial_peers: int = 100
     """Entries of an `InitialPeers` answer, sent or accepted."""
+    max_known: int = 1000
+    """Addresses remembered; ten times as many as there may be peers."""
+    max_learnt_per_peer: int = 32
+    """Untried addresses that one peer has told: thirty such peers are needed to fill the table."""
+    max_upkeep_dials: int = 8
+    """Dials under way that the node began by itself; each gathers candidates, and the application's own go beside."""
+    max_source_faults: int = 16
+    """Faults of strangers from one source address within `timeouts.ban` before its offers are refused for that long; a
+    NAT may hide several, each of which may fail four times at once."""
     early_data: int = 64 * 1024
     """Bytes kept unparsed per connection before authentication (§6)."""
     receive_credit: int = 1024 * 1024
@@ -87,6 +97,19 @@ class Timeouts:
     """One name look-up: two tries of a usual resolver."""
     signal: float = 10.0
     """A signaling client's whole exchange outside our own work: slow senders and slow readers are cut."""
+    reconnect: float = 30.0
+    """From a loss or a failed dial to the next one (§6); doubled by every further failure, and spread by a fifth."""
+    reconnect_max: float = 600.0
+    """The most it is doubled to. Seeds are tried at least every 45 s, unless they say that they are full."""
+    ask_peers: float = 20.0
+    """Between two questions for addresses to one peer while some are missing: three within the minute in which a new
+    node is to find its place."""
+    room_interval: float = 10.0
+    """Above 80 % of `max_peers` one peer is dropped so often (§6) …"""
+    room_age: float = 90.0
+    """… of those connected for longer than this (§6)."""
+    ban: float = 600.0
+    """How long a peer that broke the protocol too often is kept out."""
 
     def __post_init__(self) -> None:
         _check_positive(self)
@@ -100,8 +123,13 @@ class Config:
     others reach this node only when it dials them. `advertise`: where others reach that server, `host:port` or the text
     of a signaling method (`/https/example.com/443`), for nodes behind NAT or a proxy. `external_ips` replace the host
     candidates' addresses (1:1 NAT). `allow_loopback`: loopback candidates always, never, or (None) when nothing else is
-    there. `min_peers`: below this many the node looks for more; by default for none. `trusted_proxies`: networks whose
-    `X-Forwarded-For` is believed.
+    there. `trusted_proxies`: networks whose `X-Forwarded-For` is believed.
+
+    `seeds`: addresses of nodes to join the network by. `min_peers`: below this many the node looks for more; by default
+    min(max(max_peers/2, 3), max_peers) (§6) with seeds or a peer database, else 0: then it joins nothing by itself.
+    `peer_db`: an SQLite file in which known addresses survive this process, made if there is none.
+    `learnt_networks`: networks that addresses told by others may point into although they are not global (a test
+    network of private addresses).
 
     `ice_servers`: URLs (`IceServer.parse`); no other server is asked. TURN servers whose URL holds no credentials get
     `turn_name` with `turn_password`, or time-limited ones made from `turn_secret`. `relay_only`: no address of this
@@ -111,7 +139,9 @@ class Config:
 
     secret_key: SecretKey
     chain_id: ChainId = ChainId.DEVNET
+    seeds: tuple[str, ...] = ()
     min_peers: int | None = None
+    peer_db: Path | None = None
     listen: tuple[str, ...] = ()
     advertise: str | None = None
     external_ips: tuple[str, ...] = ()
@@ -128,6 +158,7 @@ class Config:
     tls_key: Path | None = None
     ca_file: Path | None = None
     trusted_proxies: tuple[str, ...] = ()
+    learnt_networks: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     timeouts: Timeouts = field(default_factory=Timeouts)
 
@@ -142,11 +173,14 @@ class Config:
             endpoint(text)
         for text in self.external_ips:
             _external_ip(text)
-        for text in self.trusted_proxies:
-            try:
-                ip_network(text)
-            except ValueError as error:
-                raise ConfigError(f"trusted_proxies: {text!r} is not an IP network: {error}") from None
+        for name in ("trusted_proxies", "learnt_networks"):
+            for text in getattr(self, name):
+                try:
+                    ip_network(text)
+                except ValueError as error:
+                    raise ConfigError(f"{name}: {text!r} is not an IP network: {error}") from None
+        for text in self.seeds:
+            seed_address(text)
         self._check_ice()
         self.advertised()
 
@@ -193,6 +227,13 @@ class Config:
             raise ConfigError(f"advertise: {self.advertise!r}: a relay's address cannot be advertised")
         return method
 
+    def minimum(self) -> int:
+        """Below this many peers the node looks for more."""
+        if self.min_peers is not None:
+            return self.min_peers
+        most = self.limits.max_peers
+        return min(max(most // 2, 3), most) if self.seeds or self.peer_db else 0
+
     def machine_settings(self, *, allow_loopback: bool, seed: int) -> Settings:
         """The part the state machines need; `allow_loopback` is the setting of that name, with None decided, and `seed`
         that of every choice they make."""
@@ -205,7 +246,7 @@ class Config:
             advertised_host=plain.host if plain else Host.ip(IPv4Address("127.0.0.1")),
             advertised_port=plain.port if plain else None,
             max_peers=self.limits.max_peers,
-            min_peers=self.min_peers or 0,
+            min_peers=self.minimum(),
             seed=seed,
             max_pending_incoming=self.limits.max_pending_incoming,
             max_pending_per_source=self.limits.max_pending_per_source,
@@ -219,6 +260,19 @@ class Config:
             max_initial_peers=self.limits.max_initial_peers,
             allow_loopback=allow_loopback,
             allow_link_local=self.allow_link_local,
+            keeping=Keeping(
+                reconnect=self.timeouts.reconnect,
+                reconnect_max=max(self.timeouts.reconnect, self.timeouts.reconnect_max),
+                max_dials=self.limits.max_upkeep_dials,
+                max_known=self.limits.max_known,
+                max_learnt_per_peer=self.limits.max_learnt_per_peer,
+                ask_interval=self.timeouts.ask_peers,
+                room_interval=self.timeouts.room_interval,
+                room_age=self.timeouts.room_age,
+                ban=self.timeouts.ban,
+                max_source_faults=self.limits.max_source_faults,
+                learnt_networks=tuple(ip_network(text) for text in self.learnt_networks),
+            ),
         )
 
 
@@ -234,6 +288,17 @@ def endpoint(text: str, setting: str = "listen") -> tuple[str, int]:
     if not host:
         raise ConfigError(f"{setting}: {text!r} names no host; use 0.0.0.0 or [::] for every address")
     return host, int(port)
+
+
+def seed_address(text: str, setting: str = "seeds") -> DialAddress:
+    """A dial address that a node can begin with. Raises `ConfigError` naming the setting."""
+    try:
+        address = DialAddress.parse(text)
+    except AddressError as error:
+        raise ConfigError(f"{setting}: {text[:200]!r}: {error}") from None
+    if isinstance(address.method, Relayed):
+        raise ConfigError(f"{setting}: {text[:200]!r}: a node cannot begin with an address behind a relay")
+    return address
 
 
 def _external_ip(text: str) -> IPv4Address | IPv6Address:

@@ -161,6 +161,11 @@ class ListenError(MinaWebrtcError):
     """The signaling server could not be started: port in use, address not ours, certificate unusable."""
 
 
+class PeerDbError(MinaWebrtcError):
+    """The peer database is damaged, of a newer version, in use, or no peer database at all. The message names the
+    file."""
+
+
 class DialError(MinaWebrtcError):
     """A dial failed. `stage` says where, `reason` is a short stable word, `detail` explains it to a person.
 

@@ -13,14 +13,16 @@ from weakref import WeakSet
 
 from msgspec import Struct
 
-from mina_webrtc.config import Config
+from mina_webrtc.config import Config, seed_address
 from mina_webrtc.errors import ClosedError, DialError, RemoteProtocolError
 from mina_webrtc.identity import PeerId
 from mina_webrtc.machines import vocab as v
+from mina_webrtc.machines.keeping import Known, Origin
 from mina_webrtc.services.base import ChannelSpec, TransportSettings, TransportStats
 from mina_webrtc.services.budget import Budget
 from mina_webrtc.services.driver import Driver, Handler
 from mina_webrtc.services.keys import Keys
+from mina_webrtc.services.peerdb import PeerDb
 from mina_webrtc.services.signaling import Signaling, loopback_only
 from mina_webrtc.services.transport_aiortc import AiortcTransports
 from mina_webrtc.store import Store
@@ -139,6 +141,7 @@ class Node:
         self._store: Store | None = None
         self._driver: Driver | None = None
         self._signaling: Signaling | None = None
+        self._db: PeerDb | None = None
         self._peers: dict[PeerId, Peer] = {}
         self._streams: WeakSet[EventStream] = WeakSet()
         self._marks: dict[int, dict[str, float]] = {}
@@ -156,7 +159,10 @@ class Node:
         await self.close()
 
     async def start(self) -> None:
-        """Opens the signaling server, if one is configured. Raises `ListenError`, `ConfigError`."""
+        """Opens the signaling server and the peer database, those that are configured, and begins to look for peers.
+
+        Raises `ListenError`, `ConfigError`, `PeerDbError`.
+        """
         if self._driver is not None or self._closed:
             raise ClosedError("a node is started once")
         config = self.config
@@ -172,12 +178,24 @@ class Node:
             self._notice,
         )
         driver.handlers = self._handlers
+        self._store, self._driver, self._signaling = store, driver, signaling
         try:
+            known = await self._remembered()
             await signaling.start(driver.on_offer)
         except BaseException:
-            await driver.close()
+            await self.close()
             raise
-        self._store, self._driver, self._signaling = store, driver, signaling
+        driver.dispatch(v.AddressesGiven((*known, *self._seeds(config.seeds))))
+
+    async def _remembered(self) -> tuple[Known, ...]:
+        if self.config.peer_db is None or self._driver is None:
+            return ()
+        self._db = self._driver.memory = await PeerDb.open(self.config.peer_db)
+        return await self._db.load(self.config.timeouts.reconnect_max)
+
+    def _seeds(self, texts: Sequence[str]) -> list[Known]:
+        now = asyncio.get_running_loop().time()
+        return [Known(address=seed_address(text), origin=Origin.CONFIGURED, next_try=now) for text in texts]
 
     @property
     def addresses(self) -> tuple[DialAddress, ...]:
@@ -241,6 +259,8 @@ class Node:
             await signaling.close()
         if driver is not None:
             await driver.close()
+        if self._db is not None:
+            await self._db.close()
         self._peers.clear()
         self._marks.clear()
         self._paths.clear()

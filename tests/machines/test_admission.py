@@ -194,5 +194,7 @@ def test_addresses_are_kept_only_of_those_we_dialled(world: World) -> None:
     link(one, two)
     link(two, three)
     assert two.store.state()["addresses"] == 1
-    assert [str(address.peer) for address in two.store._peers._book.told_to(one.id)] == [str(KEYS[3].peer_id)]
-    assert two.store._peers._book.told_to(three.id) == []
+    assert [str(address.peer) for address in two.store._peers._upkeep.known.told_to(one.id, 9)] == [
+        str(KEYS[3].peer_id)
+    ]
+    assert two.store._peers._upkeep.known.told_to(three.id, 9) == []

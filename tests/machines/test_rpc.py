@@ -7,7 +7,6 @@ from tests.machines.samples import ALL_OPEN, CONN, NOW, link
 from tests.machines.world import KEYS, World, address, assert_clean
 
 from mina_webrtc.machines import vocab as v
-from mina_webrtc.machines.addresses import AddressBook
 from mina_webrtc.machines.peer import Success
 from mina_webrtc.machines.state import Error, State, step
 from mina_webrtc.wire.messages import Rpc, RpcRequest, RpcResponse, decode, decode_initial_peers, encode
@@ -331,14 +330,3 @@ def test_a_request_on_what_is_not_ready() -> None:
     assert one.give(v.RequestMade(1, 1, Rpc.BLOCK, HASH, 8.0)) == [v.FailRequest(1, "not_ready")]
     world.run()
     assert one.give(v.RequestMade(2, 1, Rpc.BLOCK, HASH, 8.0)) == [v.FailRequest(2, "closed")]
-
-
-def test_the_address_book_is_bounded_newest_first_and_never_tells_the_asker_of_itself() -> None:
-    book = AddressBook(3)
-    for index in (1, 2, 3, 4, 5, 2):
-        book.record(address(index))
-    assert len(book) == 4
-    assert book.told_to(KEYS[9].peer_id) == [address(2), address(5), address(4)]
-    assert book.told_to(KEYS[5].peer_id) == [address(2), address(4), address(3)]
-    book.record(address(4, port=99))
-    assert book.told_to(KEYS[9].peer_id)[0] == address(4, port=99)

@@ -10,11 +10,12 @@ import re
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from hashlib import sha256
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_network
 from typing import Any
 
 from mina_webrtc.identity import ChainId, PeerId, PublicKey, SecretKey
 from mina_webrtc.machines import vocab as v
+from mina_webrtc.machines.keeping import Keeping
 from mina_webrtc.machines.vocab import AuthVerdict, Settings
 from mina_webrtc.store import Store
 from mina_webrtc.wire.address import DialAddress, Host, Http
@@ -24,6 +25,21 @@ from mina_webrtc.wire.signal import Offer, P2pConnectionResponse
 KEYS = sorted((SecretKey.deterministic(index) for index in range(16)), key=lambda key: key.peer_id)
 """By peer id: the one with the higher index is the greater peer."""
 CHANNELS = range(9)
+
+
+KEEPING = Keeping(
+    reconnect=30.0,
+    reconnect_max=600.0,
+    max_dials=8,
+    max_known=1000,
+    max_learnt_per_peer=32,
+    ask_interval=20.0,
+    room_interval=10.0,
+    room_age=90.0,
+    ban=600.0,
+    max_source_faults=16,
+    learnt_networks=(ip_network("127.0.0.0/8"),),
+)
 
 
 def settings(index: int, **changes: Any) -> Settings:
@@ -48,6 +64,7 @@ def settings(index: int, **changes: Any) -> Settings:
         "max_initial_peers": 100,
         "allow_loopback": True,
         "allow_link_local": False,
+        "keeping": KEEPING,
     }
     return Settings(**(defaults | changes))
 
@@ -117,6 +134,7 @@ class Side:
         self.nonces: dict[int, set[bytes]] = {}
         self.handlers: dict[int, Callable[[bytes], bytes | None]] = {}
         self.dials = 0
+        self.dialled_at: list[float] = []
         self.gone: Counter[int] = Counter()
 
     def dial(self, index: int, **where: Any) -> int:
@@ -154,6 +172,7 @@ class Side:
     # ------------------------------------------------------------ the shell
 
     def _CreateOffer(self, effect: v.CreateOffer) -> None:
+        self.dialled_at.append(self.world.now)
         end = self._open(effect.conn)
         self.world.post(("gather", end.ufrag), self, v.OfferSdpCreated(effect.conn, sdp(end.ufrag)), end)
 

@@ -64,10 +64,10 @@ class Admission:
         """Attempts admitted and not over."""
         return self._pending.total()
 
-    def judge(self, event: OfferReceived, *, connected: bool, full: bool) -> Refusal | Admitted:
+    def judge(self, event: OfferReceived, *, connected: bool, full: bool, unwelcome: str | None) -> Refusal | Admitted:
         """`connected`: a connection to the claimed peer exists, is under way, and is not to be replaced by this one.
-        `full`: one peer more would be too many."""
-        refusal = self._objection(event, connected, full)
+        `full`: one peer more would be too many. `unwelcome`: why we have had enough of the peer or the source."""
+        refusal = self._objection(event, connected, full, unwelcome)
         if refusal is not None:
             return refusal
         offer, settings = event.offer, self._settings
@@ -82,7 +82,7 @@ class Admission:
             return refuse(RejectionReason.ALREADY_CONNECTED, "Replayed")
         return Admitted(usable, mark)
 
-    def _objection(self, event: OfferReceived, connected: bool, full: bool) -> Refusal | None:
+    def _objection(self, event: OfferReceived, connected: bool, full: bool, unwelcome: str | None) -> Refusal | None:
         # the wire's order, §4; PeerIdAndPublicKeyMismatch cannot occur over HTTP, which names the offerer only once
         offer, settings = event.offer, self._settings
         if offer.chain_id != settings.chain_id:
@@ -98,6 +98,9 @@ class Admission:
             return refuse(RejectionReason.ALREADY_CONNECTED)
         if full:
             return refuse(RejectionReason.PEER_CAPACITY_FULL)
+        if unwelcome is not None:
+            # a word that has a meaning for everybody, and does not tell an attacker when to change its address
+            return refuse(RejectionReason.PEER_CAPACITY_FULL, unwelcome)
         if self.pending >= settings.max_pending_incoming:
             return refuse(RejectionReason.PEER_CAPACITY_FULL, "TooManyPending", overloaded=True)
         if self._pending[source_key(event.source)] >= settings.max_pending_per_source:

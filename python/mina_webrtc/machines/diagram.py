@@ -110,6 +110,7 @@ DEADLINES = {
     Timer.RPC_REPLY: "the peer owes the answer to our request",
     Timer.HANDLER: "our application owes the answer to the peer's request; the peer gets none",
     Timer.OFFER_MEMORY: "the oldest offer may be forgotten",
+    Timer.UPKEEP: "a known address may be dialled again, a peer asked again, or room is to be made",
 }
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 A caller waits for its peer, not for one connection: whichever becomes ready first answers it. When our own attempt ends
 while the peer's own may still connect us, the dial *gives way*: it waits for that, at longest until its own deadline.
+
+Upkeep's own dials have negative numbers: they keep an attempt alive as a caller does, and nobody is told how they end.
 """
 
 from __future__ import annotations
@@ -45,12 +47,12 @@ class Dials:
     def succeed(self, slot: Slot, conn: int) -> Effects:
         """The slot's peer is ready on `conn`."""
         waiting = self._take(slot)
-        return [*self.stop_waiting(slot), *(DialSucceeded(dial, conn, slot.peer) for dial in waiting)]
+        return [*self.stop_waiting(slot), *(DialSucceeded(dial, conn, slot.peer) for dial in waiting if dial > 0)]
 
     def fail(self, slot: Slot, failure: Failure) -> Effects:
         """There is no connection to the slot's peer, and none under way."""
         waiting = self._take(slot)
-        return [*self.stop_waiting(slot), *(DialFailed(dial, failure) for dial in waiting)]
+        return [*self.stop_waiting(slot), *(DialFailed(dial, failure) for dial in waiting if dial > 0)]
 
     def attempt_over(self, slot: Slot, link: Attempt, failure: Failure, now: float) -> Effects:
         """Our own attempt to the slot's peer has ended: its callers fail, or give way."""

@@ -89,8 +89,9 @@ class OfferSdpCreateSuccess(State, frozen=True):
         match event:
             case OfferPrepared(body=body):
                 # what the user named is dialled wherever it points; the policy of §5 is for addresses the network told
+                learnt = link.known is not None and link.known.origin.foreign
                 left = max(link.deadline - now, 0.0)
-                send = SendOffer(link.conn, self.method, body, left, learnt=False)
+                send = SendOffer(link.conn, self.method, body, left, learnt)
                 return OfferReady(link, self.offer_sdp), [send]
         return self.otherwise(event)
 

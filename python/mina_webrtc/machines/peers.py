@@ -17,21 +17,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mina_webrtc.errors import LocalProtocolError
+from mina_webrtc.errors import AddressError, BinProtError, LocalProtocolError
 from mina_webrtc.identity import PeerId
 from mina_webrtc.machines import incoming, outgoing
-from mina_webrtc.machines.addresses import AddressBook
 from mina_webrtc.machines.admission import Admission, Refusal, source_key
 from mina_webrtc.machines.chance import Chance
 from mina_webrtc.machines.dials import Dials, undiallable
 from mina_webrtc.machines.finalize import FinalizeSuccess
+from mina_webrtc.machines.keeping import Known
 from mina_webrtc.machines.peer import Success
 from mina_webrtc.machines.rpc import AnswerPeers
 from mina_webrtc.machines.slots import Slot, beats
 from mina_webrtc.machines.state import Attempt, Error, State, advance, step
+from mina_webrtc.machines.upkeep import Upkeep
 from mina_webrtc.machines.vocab import (
+    AddressesGiven,
     AttemptFailed,
     CloseRequested,
+    CompleteRequest,
     DialCancelled,
     DialFailed,
     DialRequested,
@@ -40,6 +43,7 @@ from mina_webrtc.machines.vocab import (
     Event,
     FailRequest,
     Failure,
+    Fault,
     Ignored,
     OfferReceived,
     OfferRejected,
@@ -54,11 +58,16 @@ from mina_webrtc.machines.vocab import (
     Timer,
     TimerFired,
 )
-from mina_webrtc.wire.messages import encode_initial_peers
+from mina_webrtc.wire.address import DialAddress, Http
+from mina_webrtc.wire.messages import Rpc, decode_initial_peers, encode_initial_peers
+from mina_webrtc.wire.signal import Offer
 
 Effects = list[Effect]
 
 SUPERSEDED = "another connection to the same peer is ready"
+BANNED = "the peer broke the protocol too often, not long ago"
+STRANGE = frozenset({"OwnFingerprint", "BadSdp"})
+"""Refusals for what no honest node offers: they count against the source."""
 
 
 class Peers:
@@ -77,7 +86,7 @@ class Peers:
         self._signals: dict[int, int] = {}
         self._dials = Dials(settings.yield_timeout)
         self._admission = Admission(settings)
-        self._book = AddressBook(settings.max_initial_peers)
+        self._upkeep = Upkeep(settings, self.chance, self._slots, self._states, self._ready, self._dialled)
         self._own: dict[type[Event], Callable[[Any, float], Effects]] = {
             DialRequested: self._dial,
             DialCancelled: self._cancel,
@@ -85,13 +94,17 @@ class Peers:
             OfferReceived: self._offer,
             OfferWithdrawn: self._withdraw,
             RequestMade: self._request,
+            AddressesGiven: lambda event, now: self._upkeep.given(event.known),
             TimerFired: self._timer,
         }
 
     def on(self, event: Event, now: float) -> Effects:
         """What is to be done about `event`; `now` in seconds on any clock that does not go back."""
         handler = self._own.get(type(event))
-        return self._pass(event, now) if handler is None else handler(event, now)
+        effects = self._pass(event, now) if handler is None else handler(event, now)
+        while self._upkeep.stirred:
+            effects += self._tend(now)
+        return effects
 
     @property
     def has_room(self) -> bool:
@@ -102,7 +115,7 @@ class Peers:
     def wants_peers(self) -> bool:
         """Whether ready peers and dials under way are below the minimum (§6). Offers of others do not count: as long
         as they are only claims, they must not keep us from looking further."""
-        return self._taken() < self._settings.min_peers
+        return self._upkeep.missing() > 0
 
     def state(self) -> dict[str, Any]:
         """A plain snapshot, of public data only."""
@@ -123,7 +136,8 @@ class Peers:
             "attempts": attempts,
             "dials": len(self._dials),
             "offers_remembered": self._admission.remembered,
-            "addresses": len(self._book),
+            "addresses": len(self._upkeep.known),
+            **self._upkeep.scores.state(),
         }
 
     # ------------------------------------------------------------ the application
@@ -133,6 +147,8 @@ class Peers:
         slot = self._slots.get(peer)
         if slot is not None and slot.ready is not None:
             return [DialSucceeded(event.dial, slot.ready, peer)]
+        if self._upkeep.scores.banned(peer, now):
+            return [DialFailed(event.dial, Failure(Stage.ADDRESS, "banned", BANNED))]
         if slot is not None and (slot.outgoing is not None or slot.given_way is not None):
             failure = self._too_many()
             if failure is None:
@@ -143,6 +159,10 @@ class Peers:
             return [DialFailed(event.dial, failure)]
         slot = slot or Slot(peer)
         self._dials.join(event.dial, slot)
+        return self._attempt(slot, address, event.dial, now)
+
+    def _attempt(self, slot: Slot, address: DialAddress, dial: int, now: float, known: Known | None = None) -> Effects:
+        peer = address.peer
         self._slots[peer] = slot
         link = Attempt(
             conn=self._new_conn(),
@@ -152,9 +172,10 @@ class Peers:
             outgoing=True,
             deadline=now + self._settings.outgoing_timeout,
             address=address,
+            known=known,
         )
         slot.outgoing = self._dialled[peer] = link.conn
-        return self._begin(outgoing.Init(link), event, now)
+        return self._begin(outgoing.Init(link), DialRequested(dial, address), now)
 
     def _too_many(self) -> Failure | None:
         cap = self._settings.max_pending_outgoing
@@ -163,13 +184,10 @@ class Peers:
         return Failure(Stage.ADDRESS, "too_many_pending", f"{cap} dials are under way")
 
     def _no_room(self) -> Failure | None:
-        taken = self._taken()
+        taken = self._upkeep.taken()
         if taken < self._settings.max_peers:
             return None
         return Failure(Stage.READY, "capacity", f"{taken} peers are connected or dialled")
-
-    def _taken(self) -> int:
-        return len(self._ready) + sum(peer not in self._ready for peer in self._dialled)
 
     def _cancel(self, event: DialCancelled, now: float) -> Effects:
         slot = self._dials.leave(event.dial)
@@ -213,10 +231,13 @@ class Peers:
         slot = self._slots.get(peer)
         connected = slot is not None and self._stands(slot, event.source)
         full = slot is None and not self.has_room
-        verdict = self._admission.judge(event, connected=connected, full=full)
+        unwelcome = self._unwelcome(peer, event.source, now)
+        verdict = self._admission.judge(event, connected=connected, full=full, unwelcome=unwelcome)
         if isinstance(verdict, Refusal):
             respond = Respond(event.signal, verdict.response, None, verdict.overloaded)
-            return [respond, OfferRejected(event.source, peer, verdict.reason, verdict.bad)]
+            fault = verdict.reason in STRANGE
+            more = self._upkeep.offended(event.source, now) if fault else []
+            return [respond, OfferRejected(event.source, peer, verdict.reason, verdict.bad), *more]
         effects = self._admission.enter(event, now)
         slot = self._slots.setdefault(peer, slot or Slot(peer))
         link = Attempt(
@@ -227,10 +248,16 @@ class Peers:
             outgoing=False,
             deadline=now + self._settings.incoming_timeout,
             source=event.source,
+            claim=_claim(event.offer, peer),
         )
         slot.incoming.append(link.conn)
         self._signals[event.signal] = link.conn
         return effects + self._begin(incoming.Init(link, verdict.usable, verdict.mark), event, now)
+
+    def _unwelcome(self, peer: PeerId, source: str, now: float) -> str | None:
+        if self._upkeep.scores.banned(peer, now):
+            return "Banned"
+        return "SourceBarred" if self._upkeep.scores.barred(source, now) else None
 
     def _stands(self, slot: Slot, source: str) -> bool:
         """Whether the offerer is connected or connecting already, and not to be given a second connection (§4).
@@ -265,6 +292,9 @@ class Peers:
     def _timer(self, event: TimerFired, now: float) -> Effects:
         if event.timer is Timer.OFFER_MEMORY:
             return self._admission.forget(now)
+        if event.timer is Timer.UPKEEP:
+            self._upkeep.fired()
+            return []
         if event.timer is not Timer.YIELD:
             return self._pass(event, now)
         slot = self._dials.waiting_with(event.conn)
@@ -298,6 +328,7 @@ class Peers:
             self._states[after.link.conn] = after
             if isinstance(after, Success):
                 self._answer_peers(after, effects, now)
+                self._hear(after.link.conn, effects, now)
         return effects
 
     def _left(self, before: State) -> None:
@@ -307,7 +338,7 @@ class Peers:
     def _answer_peers(self, state: Success, effects: Effects, now: float) -> None:
         for asked in [effect for effect in effects if type(effect) is AnswerPeers]:
             effects.remove(asked)
-            addresses = self._book.told_to(state.link.peer)
+            addresses = self._upkeep.known.told_to(state.link.peer, self._settings.max_initial_peers)
             body = encode_initial_peers(addresses, self._settings.max_initial_peers)
             effects += self._pass(RequestHandled(asked.conn, asked.rpc_id, body), now)
 
@@ -327,6 +358,10 @@ class Peers:
             slot.ready = None
             del self._ready[link.peer]
             effects.append(PeerClosed(link.conn, link.peer, failure, replaced))
+            effects += self._upkeep.peer_gone(link, failure, now, replaced=replaced)
+            unheard = [told for told in effects if isinstance(told, FailRequest) and told.request == -link.conn]
+            for told in unheard:
+                effects.remove(told)
         else:
             self._leave_pending(slot, link)
             effects.append(AttemptFailed(link.conn, link.outgoing, link.peer, link.source, failure))
@@ -334,6 +369,7 @@ class Peers:
                 effects += self._dials.attempt_over(slot, link, failure, now)
             else:
                 effects += self._dials.reconsider(slot, now)
+            effects += self._upkeep.attempt_over(link, failure, now)
         self._forget(slot)
 
     def _leave_pending(self, slot: Slot, link: Attempt) -> None:
@@ -353,7 +389,7 @@ class Peers:
     def _authenticated(self, success: FinalizeSuccess, effects: Effects, now: float) -> None:
         link = success.link
         slot = self._slots[link.peer]
-        failure = self._no_place(link, slot)
+        failure = self._no_place(link, slot, now)
         if failure is not None:
             after, more = success.end(failure)
             effects += advance(after, more, now)[1]
@@ -368,13 +404,15 @@ class Peers:
         self._states[link.conn] = state
         self._leave_pending(slot, link)
         slot.ready = self._ready[link.peer] = link.conn
-        if link.address is not None:
-            self._book.record(link.address)
-        effects.append(PeerReady(link.conn, link.peer, link.outgoing, state.marked, link.address))
+        effects += self._upkeep.peer_ready(link, now)
+        origin = link.known.origin if link.known is not None else None
+        effects.append(PeerReady(link.conn, link.peer, link.outgoing, state.marked, link.address, origin))
         effects += self._dials.succeed(slot, link.conn)
         self._drop_rivals(slot, link, effects, now)
 
-    def _no_place(self, link: Attempt, slot: Slot) -> Failure | None:
+    def _no_place(self, link: Attempt, slot: Slot, now: float) -> Failure | None:
+        if self._upkeep.scores.banned(link.peer, now):
+            return Failure(Stage.READY, "banned", BANNED)
         if slot.ready is not None:
             if beats(link, self._states[slot.ready].link):
                 return None
@@ -389,3 +427,51 @@ class Peers:
             if conn is not None and not beats(self._states[conn].link, link):
                 stage = self._states[conn].stage
                 self._end(conn, Failure(stage, "superseded", SUPERSEDED), effects, now)
+
+    # ------------------------------------------------------------ upkeep
+
+    def _tend(self, now: float) -> Effects:
+        """Does what upkeep finds to be done after something has happened."""
+        plan = self._upkeep.plan(now)
+        effects: Effects = []
+        if plan.drop is not None:
+            self._end(plan.drop, Failure(Stage.CLOSED, "room", "dropped to make room for others"), effects, now)
+        for known in plan.dial:
+            if self._too_many() is None and self._no_room() is None:
+                peer = known.address.peer
+                slot, dial = self._slots.get(peer) or Slot(peer), -self._next_conn
+                self._dials.join(dial, slot)
+                effects += self._attempt(slot, known.address, dial, now, known)
+        for conn in plan.ask:
+            asked = self._pass(RequestMade(-conn, conn, Rpc.INITIAL_PEERS, b"", Rpc.INITIAL_PEERS.timeout), now)
+            self._hear(conn, asked, now)
+            effects += asked
+        return effects + self._upkeep.arm(now)
+
+    def _hear(self, conn: int, effects: Effects, now: float) -> None:
+        """What became of upkeep's own question (its number is negative) to the peer."""
+        for told in [effect for effect in effects if isinstance(effect, CompleteRequest | FailRequest)]:
+            if told.request != -conn:
+                continue
+            effects.remove(told)
+            if isinstance(told, FailRequest):
+                self._upkeep.unheard(conn)
+                continue
+            try:
+                addresses = decode_initial_peers(told.body or b"\0", self._settings.max_initial_peers)
+            except BinProtError as error:
+                breach = Failure(Stage.CLOSED, "protocol_error", f"not a list of peers: {error}", Fault.PEER)
+                self._end(conn, breach, effects, now)
+                return
+            dialable = [address for address in addresses if isinstance(address, DialAddress)]
+            effects += self._upkeep.heard(conn, dialable, now)
+
+
+def _claim(offer: Offer, peer: PeerId) -> DialAddress | None:
+    """Where an offer says that its sender is dialled (§4)."""
+    if offer.listen_port is None:
+        return None
+    try:
+        return DialAddress(peer, Http(offer.host, offer.listen_port))
+    except AddressError:
+        return None

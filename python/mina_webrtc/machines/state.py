@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from mina_webrtc.errors import LocalProtocolError
 from mina_webrtc.identity import PeerId, PublicKey
+from mina_webrtc.machines.keeping import Known
 from mina_webrtc.machines.vocab import (
     CancelTimer,
     CloseConnection,
@@ -49,6 +50,10 @@ class Attempt(Struct, frozen=True, kw_only=True):
     """What we dialled; None for an incoming attempt, whose offer's host is only a claim (§4)."""
     source: str | None = None
     """The IP an incoming offer came from."""
+    claim: DialAddress | None = None
+    """Where the offer says that its sender is dialled."""
+    known: Known | None = None
+    """What was known of `address` when the node dialled it by itself; None when the application asked for it."""
 
 
 class State(Struct, frozen=True):

@@ -11,6 +11,7 @@ from enum import Enum
 from msgspec import Struct
 
 from mina_webrtc.identity import ChainId, PeerId, PublicKey
+from mina_webrtc.machines.keeping import Keeping, Known, Origin
 from mina_webrtc.wire.address import DialAddress, Host, SignalingMethod
 from mina_webrtc.wire.auth import ConnectionAuth
 from mina_webrtc.wire.signal import Offer, P2pConnectionResponse
@@ -48,6 +49,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     allow_loopback: bool
     allow_link_local: bool
     """Whether such candidates of a remote SDP are used (§6)."""
+    keeping: Keeping
 
 
 class Stage(Enum):
@@ -100,6 +102,8 @@ class Timer(Enum):
     """Our application owes the answer to the peer's request `key`."""
     OFFER_MEMORY = "offer_memory"
     """The hash of an old offer may be forgotten: a replay of it would find no pending attempt (§4)."""
+    UPKEEP = "upkeep"
+    """A known address may be dialled again, a peer asked again, or room is to be made (§6)."""
 
 
 class IcePath(Struct, frozen=True):
@@ -141,6 +145,12 @@ class DialCancelled(Event, frozen=True):
     """The caller of `dial` went away."""
 
     dial: int
+
+
+class AddressesGiven(Event, frozen=True):
+    """Seeds of the configuration, or what the store remembers from an earlier run."""
+
+    known: tuple[Known, ...]
 
 
 class CloseRequested(Event, frozen=True):
@@ -465,6 +475,21 @@ class CancelTimer(Effect, frozen=True):
     key: int
 
 
+# ================================================================ effects: known addresses
+
+
+class KeepAddress(Effect, frozen=True):
+    """Store what is known of an address."""
+
+    known: Known
+
+
+class DropAddress(Effect, frozen=True):
+    """Remove an address from the store."""
+
+    address: DialAddress
+
+
 # ================================================================ effects: the application
 
 
@@ -541,7 +566,7 @@ class Progressed(Notice, frozen=True):
 
 class OfferRejected(Notice, frozen=True):
     """We refused an offer; `reason` is the wire's word, or `Replayed`, `OwnFingerprint`, `BadSdp`, `TooManyPending`,
-    `TooManyFromSource`."""
+    `TooManyFromSource`, `Banned`, `SourceBarred`."""
 
     source: str
     claimed: PeerId
@@ -560,13 +585,15 @@ class AttemptFailed(Notice, frozen=True):
 
 
 class PeerReady(Notice, frozen=True):
-    """A peer is authenticated and can be used. `marked`: it carries this project's mark (§6)."""
+    """A peer is authenticated and can be used. `marked`: it carries this project's mark (§6). `origin`: where its
+    address came from, if the node dialled it by itself."""
 
     conn: int
     peer: PeerId
     outgoing: bool
     marked: bool
     address: DialAddress | None
+    origin: Origin | None = None
 
 
 class PeerClosed(Notice, frozen=True):
@@ -576,6 +603,20 @@ class PeerClosed(Notice, frozen=True):
     peer: PeerId
     failure: Failure
     replaced: bool
+
+
+class PeerBanned(Notice, frozen=True):
+    """An authenticated peer broke the protocol too often: for `seconds` it is neither dialled nor accepted."""
+
+    peer: PeerId
+    seconds: float
+
+
+class SourceBarred(Notice, frozen=True):
+    """Strangers from `source` broke the protocol too often: its offers are refused for `seconds`."""
+
+    source: str
+    seconds: float
 
 
 class Ignored(Notice, frozen=True):

@@ -8,9 +8,10 @@ from typing import Protocol
 from msgspec import Struct
 
 from mina_webrtc.errors import TransportError
+from mina_webrtc.machines.keeping import Known
 from mina_webrtc.machines.vocab import IcePath
 from mina_webrtc.services.budget import Budget
-from mina_webrtc.wire.address import SignalingMethod
+from mina_webrtc.wire.address import DialAddress, SignalingMethod
 from mina_webrtc.wire.ice_url import IceServer
 from mina_webrtc.wire.signal import Offer, P2pConnectionResponse
 
@@ -143,6 +144,13 @@ class TransportFactory(Protocol):
     """Makes transports; shared state (certificate, address filter) lives here."""
 
     def __call__(self, settings: TransportSettings, sink: TransportSink) -> Transport: ...
+
+
+class AddressMemory(Protocol):
+    """Where known addresses are kept beyond this run. Neither call blocks or raises."""
+
+    def keep(self, known: Known) -> None: ...
+    def drop(self, address: DialAddress) -> None: ...
 
 
 class OfferPort(Protocol):

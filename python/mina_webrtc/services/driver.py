@@ -26,7 +26,14 @@ from mina_webrtc.errors import (
 )
 from mina_webrtc.identity import PeerId
 from mina_webrtc.machines import vocab as v
-from mina_webrtc.services.base import OfferPort, SignalReply, TransportFactory, TransportSettings, TransportStats
+from mina_webrtc.services.base import (
+    AddressMemory,
+    OfferPort,
+    SignalReply,
+    TransportFactory,
+    TransportSettings,
+    TransportStats,
+)
 from mina_webrtc.services.keys import Keys
 from mina_webrtc.services.link import Link
 from mina_webrtc.store import Store
@@ -60,6 +67,7 @@ class Driver:
         self._offers = offers
         self._on_notice = on_notice
         self.handlers: dict[int, Handler] = {}
+        self.memory: AddressMemory | None = None
         self._queue: deque[v.Event] = deque()
         self._draining = False
         self._closed = False
@@ -84,6 +92,8 @@ class Driver:
             v.Respond: self._respond,
             v.SealAuth: self._seal_auth,
             v.OpenAuth: self._open_auth,
+            v.KeepAddress: self._keep_address,
+            v.DropAddress: self._drop_address,
             v.DialSucceeded: self._dial_succeeded,
             v.DialFailed: self._dial_failed,
             v.HandleRequest: self._handle_request,
@@ -326,6 +336,16 @@ class Driver:
     def _open_auth(self, effect: v.OpenAuth) -> None:
         verdict = self._keys.open_auth(effect.conn, effect.peer, effect.auth, effect.received)
         self.dispatch(v.AuthOpened(effect.conn, verdict))
+
+    # ------------------------------------------------------------ known addresses
+
+    def _keep_address(self, effect: v.KeepAddress) -> None:
+        if self.memory is not None:
+            self.memory.keep(effect.known)
+
+    def _drop_address(self, effect: v.DropAddress) -> None:
+        if self.memory is not None:
+            self.memory.drop(effect.address)
 
     # ------------------------------------------------------------ the application
 

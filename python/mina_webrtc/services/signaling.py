@@ -26,7 +26,12 @@ class Signaling:
         """A client with the configured limits and authorities. Raises `ConfigError` for a bad CA file."""
         config = self._config
         resolver = Resolver(
-            ResolveSettings(max_addresses=4, max_learnt_lookups=16, learnt_networks=(), nameservers=()),
+            ResolveSettings(
+                max_addresses=4,
+                max_learnt_lookups=16,
+                learnt_networks=tuple(ip_network(text) for text in config.learnt_networks),
+                nameservers=(),
+            ),
         )
         settings = ClientSettings(
             max_response=config.limits.signal_body,
