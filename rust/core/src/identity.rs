@@ -3,7 +3,7 @@
 use core::fmt;
 
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
-use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
+use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, PrivateKeyInfoRef, SecretDocument};
 use ed25519_dalek::{Signer, SigningKey, Verifier, VerifyingKey};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -61,6 +61,12 @@ impl SecretKey {
     /// From PKCS#8 PEM (RFC 8410). A public key in it must be this key's.
     pub fn from_pem(text: &str) -> Result<Self> {
         let signing = SigningKey::from_pkcs8_pem(text).map_err(|_| KeyFault::Pem)?;
+        let (_, document) = SecretDocument::from_pem(text).map_err(|_| KeyFault::Pem)?;
+        let info = PrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|_| KeyFault::Pem)?;
+        // a public key is whole bytes (RFC 8410 §4), which ed25519-dalek does not look at
+        if info.public_key.is_some_and(|bits| bits.unused_bits() != 0) {
+            return Err(KeyFault::Pem.into());
+        }
         Ok(Self::from_signing(signing))
     }
 
