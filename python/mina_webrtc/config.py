@@ -125,7 +125,8 @@ class Config:
     candidates' addresses (1:1 NAT). `allow_loopback`: loopback candidates always, never, or (None) when nothing else is
     there. `trusted_proxies`: networks whose `X-Forwarded-For` is believed.
 
-    `seeds`: addresses of nodes to join the network by. `min_peers`: below this many the node looks for more; by default
+    `seeds`: addresses of nodes to join the network by; `seed_lists`: files and https URLs with one such address a line
+    (`#` begins a comment). `min_peers`: below this many the node looks for more; by default
     min(max(max_peers/2, 3), max_peers) (§6) with seeds or a peer database, else 0: then it joins nothing by itself.
     `peer_db`: an SQLite file in which known addresses survive this process, made if there is none.
     `learnt_networks`: networks that addresses told by others may point into although they are not global (a test
@@ -140,6 +141,7 @@ class Config:
     secret_key: SecretKey
     chain_id: ChainId = ChainId.DEVNET
     seeds: tuple[str, ...] = ()
+    seed_lists: tuple[str, ...] = ()
     min_peers: int | None = None
     peer_db: Path | None = None
     listen: tuple[str, ...] = ()
@@ -181,6 +183,9 @@ class Config:
                     raise ConfigError(f"{name}: {text!r} is not an IP network: {error}") from None
         for text in self.seeds:
             seed_address(text)
+        for text in self.seed_pages():
+            if not text.startswith("https://"):
+                raise ConfigError(f"seed_lists: {text!r}: a page is read by https only, or it is a file")
         self._check_ice()
         self.advertised()
 
@@ -232,7 +237,11 @@ class Config:
         if self.min_peers is not None:
             return self.min_peers
         most = self.limits.max_peers
-        return min(max(most // 2, 3), most) if self.seeds or self.peer_db else 0
+        return min(max(most // 2, 3), most) if self.seeds or self.seed_lists or self.peer_db else 0
+
+    def seed_pages(self) -> list[str]:
+        """The `seed_lists` that are URLs; the others are files."""
+        return [text for text in self.seed_lists if "://" in text]
 
     def machine_settings(self, *, allow_loopback: bool, seed: int) -> Settings:
         """The part the state machines need; `allow_loopback` is the setting of that name, with None decided, and `seed`

@@ -6,6 +6,8 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
+from enum import Enum
+from pathlib import Path
 from time import perf_counter
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -23,6 +25,7 @@ from mina_webrtc.services.budget import Budget
 from mina_webrtc.services.driver import Driver, Handler
 from mina_webrtc.services.keys import Keys
 from mina_webrtc.services.peerdb import PeerDb
+from mina_webrtc.services.seeds import SeedPages, read_list
 from mina_webrtc.services.signaling import Signaling, loopback_only
 from mina_webrtc.services.transport_aiortc import AiortcTransports
 from mina_webrtc.store import Store
@@ -142,6 +145,7 @@ class Node:
         self._driver: Driver | None = None
         self._signaling: Signaling | None = None
         self._db: PeerDb | None = None
+        self._pages: SeedPages | None = None
         self._peers: dict[PeerId, Peer] = {}
         self._streams: WeakSet[EventStream] = WeakSet()
         self._marks: dict[int, dict[str, float]] = {}
@@ -168,24 +172,34 @@ class Node:
         config = self.config
         loopback = loopback_only() if config.allow_loopback is None else config.allow_loopback
         signaling = Signaling(config)
+        client = signaling.client()
         store = Store(config.machine_settings(allow_loopback=loopback, seed=secrets.randbits(64)))
         driver = Driver(
             store,
             Keys(config.secret_key),
             AiortcTransports(config.ca_file),
             _transport_settings(config, loopback),
-            signaling.client(),
+            client,
             self._notice,
         )
         driver.handlers = self._handlers
         self._store, self._driver, self._signaling = store, driver, signaling
         try:
             known = await self._remembered()
+            seeds = [seed_address(text) for text in config.seeds]
+            for text in config.seed_lists:
+                if text not in config.seed_pages():
+                    seeds += await asyncio.to_thread(read_list, Path(text))
             await signaling.start(driver.on_offer)
         except BaseException:
             await self.close()
             raise
-        driver.dispatch(v.AddressesGiven((*known, *self._seeds(config.seeds))))
+        driver.dispatch(v.AddressesGiven(known))
+        self._join(seeds)
+        times = config.timeouts
+        self._pages = SeedPages(client, times.signal, times.reconnect, times.reconnect_max, self._join)
+        for url in config.seed_pages():
+            self._pages.fetch(url)
 
     async def _remembered(self) -> tuple[Known, ...]:
         if self.config.peer_db is None or self._driver is None:
@@ -193,9 +207,10 @@ class Node:
         self._db = self._driver.memory = await PeerDb.open(self.config.peer_db)
         return await self._db.load(self.config.timeouts.reconnect_max)
 
-    def _seeds(self, texts: Sequence[str]) -> list[Known]:
+    def _join(self, seeds: Sequence[DialAddress]) -> None:
         now = asyncio.get_running_loop().time()
-        return [Known(address=seed_address(text), origin=Origin.CONFIGURED, next_try=now) for text in texts]
+        given = [Known(address=address, origin=Origin.CONFIGURED, next_try=now) for address in seeds]
+        self._running().dispatch(v.AddressesGiven(tuple(given)))
 
     @property
     def addresses(self) -> tuple[DialAddress, ...]:
@@ -255,6 +270,8 @@ class Node:
         """Disconnects everybody, frees every socket and task. Idempotent, and safe at any time."""
         self._closed = True
         driver, signaling = self._driver, self._signaling
+        if self._pages is not None:
+            await self._pages.close()
         if signaling is not None:
             await signaling.close()
         if driver is not None:
@@ -322,11 +339,26 @@ def _timings(marks: dict[str, float], now: float) -> Timings:
 
 def _record(notice: v.Notice) -> None:
     """One structured log line per life event of a peer; the rest at debug level."""
-    level = logging.INFO if isinstance(notice, v.PeerReady | v.PeerClosed | v.AttemptFailed) else logging.DEBUG
+    level = logging.INFO if isinstance(notice, _LIFE) else logging.DEBUG
     if log.isEnabledFor(level):
-        names: Sequence[str] = notice.__struct_fields__
-        details = {name: str(getattr(notice, name)) for name in names}
-        log.log(level, "%s", type(notice).__name__, extra={"details": details})
+        log.log(level, "%s", type(notice).__name__, extra={"details": _plain(notice)})
+
+
+_LIFE = v.PeerReady | v.PeerClosed | v.PeerBanned | v.AttemptFailed | v.SourceBarred
+
+
+def _plain(value: Struct) -> dict[str, Any]:
+    """The fields by name, those of a failure beside the others; what is absent is left out."""
+    found: dict[str, Any] = {}
+    for name in value.__struct_fields__:
+        field = getattr(value, name)
+        if isinstance(field, v.Failure):
+            found |= _plain(field)
+        elif isinstance(field, Enum):
+            found[name] = field.value
+        elif field is not None:
+            found[name] = field if isinstance(field, bool | int | float) else str(field)
+    return found
 
 
 def _transport_settings(config: Config, allow_loopback: bool) -> TransportSettings:

@@ -1,15 +1,16 @@
-"""The client side of signaling: one POST per offer (protocol.md §4, §5)."""
+"""The client side of signaling: one POST per offer (protocol.md §4, §5). Seed lists are fetched by the same rules."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from errno import ECONNREFUSED
 from pathlib import Path
 from socket import AF_INET, AF_INET6, AI_NUMERICHOST, IPPROTO_TCP, AddressFamily
+from typing import Any, Protocol, TypeVar
 
 import aiohttp
 import msgspec
@@ -21,6 +22,8 @@ from mina_webrtc.errors import ConfigError, SignalError, SignalingError
 from mina_webrtc.services.resolve import Address, Resolver, is_cancelled
 from mina_webrtc.wire.address import Host, SignalingMethod
 from mina_webrtc.wire.signal import P2pConnectionResponse
+
+T = TypeVar("T")
 
 _QUOTED = 200
 """Characters of a foreign body that an error message quotes."""
@@ -53,7 +56,7 @@ class HttpOfferClient:
         self._settings = settings
         self._resolver = resolver
         self._closed = False
-        self._running: set[asyncio.Task[P2pConnectionResponse]] = set()
+        self._running: set[asyncio.Task[Any]] = set()
         connector = aiohttp.TCPConnector(
             resolver=_Checked(),
             use_dns_cache=False,
@@ -76,9 +79,17 @@ class HttpOfferClient:
         self, method: SignalingMethod, body: bytes, *, timeout: float, learnt: bool, on_sent: Callable[[], None]
     ) -> P2pConnectionResponse:
         """See `OfferPort.send`. Every error has a `reason`, a short word, and a message that names the stage."""
+        return await self._run(self._exchange(_Exchange(method, body, timeout, learnt, on_sent)))
+
+    async def fetch(self, url: str, *, timeout: float, limit: int) -> bytes:
+        """The body at an URL that the user named, at most `limit` bytes. Raises as `send`."""
+        return await self._run(self._load(_Exchange(_Page(url), b"", timeout, False, lambda: None), limit))
+
+    async def _run(self, work: Coroutine[None, None, T]) -> T:
         if self._closed:
+            work.close()
             raise SignalingError("the client is closed", reason="closed")
-        task = asyncio.ensure_future(self._exchange(_Exchange(method, body, timeout, learnt, on_sent)))
+        task: asyncio.Task[T] = asyncio.ensure_future(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
@@ -101,23 +112,37 @@ class HttpOfferClient:
     async def _exchange(self, exchange: _Exchange) -> P2pConnectionResponse:
         with exchange.errors():
             async with asyncio.timeout(exchange.timeout):
-                url, host = exchange.target()
-                exchange.stage = "resolving"
-                _checked.set(
-                    await self._resolver.resolve(
-                        host, url.port or 0, timeout=self._settings.dns_timeout, learnt=exchange.learnt
-                    )
-                )
-                exchange.stage = "connecting"
+                url = await self._resolve(exchange)
                 async with self._session.post(url, data=_Body(exchange), allow_redirects=False) as response:
                     exchange.stage = "reading the answer"
-                    data = await self._read(exchange, response)
+                    data = await self._read(exchange, response, self._settings.max_response)
         answer = exchange.parse(response.status, data)
         exchange.sent()
         return answer
 
-    async def _read(self, exchange: _Exchange, response: aiohttp.ClientResponse) -> bytes:
-        limit = self._settings.max_response
+    async def _load(self, exchange: _Exchange, limit: int) -> bytes:
+        with exchange.errors():
+            async with asyncio.timeout(exchange.timeout):
+                url = await self._resolve(exchange)
+                async with self._session.get(url, headers={"Accept": "text/plain"}, allow_redirects=False) as response:
+                    exchange.stage = "reading the page"
+                    data = await self._read(exchange, response, limit)
+        if response.status != 200:
+            raise exchange.error("bad_http", f"HTTP {response.status}")
+        return data
+
+    async def _resolve(self, exchange: _Exchange) -> yarl.URL:
+        url, host = exchange.target()
+        exchange.stage = "resolving"
+        _checked.set(
+            await self._resolver.resolve(
+                host, url.port or 0, timeout=self._settings.dns_timeout, learnt=exchange.learnt
+            )
+        )
+        exchange.stage = "connecting"
+        return url
+
+    async def _read(self, exchange: _Exchange, response: aiohttp.ClientResponse, limit: int) -> bytes:
         if 300 <= response.status < 400:
             where = _printable(response.headers.get("Location", "nowhere"))
             raise exchange.error("redirect", f"HTTP {response.status} to {where}; redirects are not followed")
@@ -130,12 +155,28 @@ class HttpOfferClient:
         raise exchange.error("too_large", f"HTTP {response.status} with a body above {limit} bytes")
 
 
+class _Target(Protocol):
+    """What leads to a URL; str() is for messages."""
+
+    def http_url(self) -> str | None: ...
+
+
+class _Page(Struct, frozen=True):
+    """A URL that the user named."""
+
+    url: str
+
+    def http_url(self) -> str:
+        return self.url
+
+    def __str__(self) -> str:
+        return self.url
+
+
 class _Exchange:
     """One offer on its way: how far it is, and how its errors are told."""
 
-    def __init__(
-        self, method: SignalingMethod, body: bytes, timeout: float, learnt: bool, on_sent: Callable[[], None]
-    ) -> None:
+    def __init__(self, method: _Target, body: bytes, timeout: float, learnt: bool, on_sent: Callable[[], None]) -> None:
         self.method = method
         self.body = body
         self.timeout = timeout
