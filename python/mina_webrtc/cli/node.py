@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mina_webrtc.cli.config_file import read_settings
 from mina_webrtc.cli.keys import key_or_new
 from mina_webrtc.cli.options import (
     AllowLoopback,
     CaFile,
-    Chain,
     IceServers,
     Interfaces,
     Json,
@@ -36,11 +37,17 @@ from mina_webrtc.cli.shell import note, path_json, path_text, run, say, say_json
 from mina_webrtc.errors import DialError, ListenError, MinaWebrtcError
 
 if TYPE_CHECKING:
-    from mina_webrtc.config import Config
+    from mina_webrtc.config import Config, Limits
     from mina_webrtc.machines.vocab import IcePath, Notice
     from mina_webrtc.node import Node
     from mina_webrtc.wire.address import DialAddress
 
+Chain = Annotated[
+    str | None,
+    typer.Option(
+        "--chain", metavar="devnet|mainnet|HEX", help="Chain to be on, by name or 64 hex digits.  [default: devnet]"
+    ),
+]
 Listen = Annotated[
     list[str] | None,
     typer.Option(
@@ -72,13 +79,61 @@ TrustedProxies = Annotated[
     list[str] | None,
     typer.Option("--trusted-proxy", metavar="NETWORK", help="Whose X-Forwarded-For is believed; repeatable."),
 ]
-MaxPeers = Annotated[int, typer.Option("--max-peers", min=1, help="How many ready peers this node takes.")]
+MaxPeers = Annotated[
+    int | None, typer.Option("--max-peers", min=1, help="How many ready peers this node takes.  [default: 100]")
+]
+MinPeers = Annotated[
+    int | None,
+    typer.Option(
+        "--min-peers", min=0, help="Below this many look for more.  [default: with seeds half of --max-peers]"
+    ),
+]
+Seeds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--seed",
+        metavar="ADDRESS",
+        envvar="MINA_WEBRTC_SEEDS",
+        help="Node to join the network by; repeatable. The node dials it by itself, again when it is lost.",
+    ),
+]
+SeedLists = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--seed-list",
+        metavar="FILE|URL",
+        envvar="MINA_WEBRTC_SEED_LISTS",
+        help="File or https URL with one such address a line; repeatable.",
+    ),
+]
+PeerDb = Annotated[
+    Path | None,
+    typer.Option(
+        "--peer-db",
+        metavar="FILE",
+        envvar="MINA_WEBRTC_PEER_DB",
+        help="SQLite file that keeps known addresses for the next run; made if there is none.",
+    ),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        envvar="MINA_WEBRTC_CONFIG",
+        help="TOML file with settings; the command line goes before the environment, that before the file.",
+    ),
+]
 
 
 def node(
+    config_file: ConfigFile = None,
     listen: Listen = None,
     no_listen: NoListen = False,
-    chain: Chain = "devnet",
+    chain: Chain = None,
+    seed: Seeds = None,
+    seed_list: SeedLists = None,
+    peer_db: PeerDb = None,
     peer: Peers = None,
     key_file: KeyFile = None,
     advertise: Advertise = None,
@@ -91,7 +146,8 @@ def node(
     relay_only: RelayOnly = False,
     udp_ports: UdpPorts = None,
     interface: Interfaces = None,
-    max_peers: MaxPeers = 100,
+    max_peers: MaxPeers = None,
+    min_peers: MinPeers = None,
     allow_loopback: AllowLoopback = None,
     loop: LoopName = Loop.auto,
     json: Json = False,
@@ -101,37 +157,58 @@ def node(
     """Run a node until SIGINT or SIGTERM.
 
     Prints the addresses at which others can dial it, one a line, then a line for each peer that comes or goes. A new
-    node knows nobody: give it addresses with --peer, or give its own to others. SIGHUP reads the TLS files again.
+    node knows nobody: with a --seed it joins the network and stays connected by itself; --peer dials once. SIGHUP
+    reads the TLS files again.
 
     \b
     Examples:
       mina-webrtc node --key-file node.key --listen 0.0.0.0:3000 --advertise node.example.com:3000
-      mina-webrtc node --no-listen --peer /dns4/node.example.com/tcp/3000/webrtc/http/p2p/12D3KooW...
+      mina-webrtc node --no-listen --seed /dns4/node.example.com/tcp/3000/webrtc/http/p2p/12D3KooW...
     """
-    from mina_webrtc.config import Limits
-
     set_up_logging(log_level, log_json)
     if no_listen and listen:
         raise usage("--no-listen", "it contradicts --listen")
     peers = [address_of(text, "--peer") for text in peer or ()]
-    key, new = key_or_new(key_file)
-    config = config_of(
-        secret_key=key,
-        chain_id=chain_of(chain),
-        listen=() if no_listen else tuple(listen or ("127.0.0.1:0",)),
-        advertise=advertise,
-        external_ips=tuple(external_ip or ()),
+    settings = {} if config_file is None else read_settings(config_file)
+    file_key = settings.pop("key_file", None)
+    key, new = key_or_new(key_file or file_key)
+    given = {
+        "chain_id": None if chain is None else chain_of(chain),
+        "listen": tuple(listen or ()),
+        "seeds": tuple(seed or ()),
+        "seed_lists": tuple(seed_list or ()),
+        "peer_db": peer_db,
+        "advertise": advertise,
+        "external_ips": tuple(external_ip or ()),
         **ice_of(ice_server, relay_only, udp_ports, interface),
-        allow_loopback=allow_loopback,
-        tls_cert=tls_cert,
-        tls_key=tls_key,
-        ca_file=ca_file,
-        trusted_proxies=tuple(trusted_proxy or ()),
-        limits=Limits(max_peers=max_peers),
-    )
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
+        "ca_file": ca_file,
+        "trusted_proxies": tuple(trusted_proxy or ()),
+        "min_peers": min_peers,
+        "allow_loopback": allow_loopback,
+        "limits": _limits(settings.get("limits"), max_peers),
+    }
+    config = config_of(secret_key=key, **_merged(settings, given, no_listen))
     if new:
         note("no key was given: this node has a new identity, and another one next time (see keygen)")
     run(lambda: _serve(config, peers, Report(json)), loop)
+
+
+def _limits(limits: Limits | None, max_peers: int | None) -> Limits | None:
+    from mina_webrtc.config import Limits
+
+    if max_peers is None:
+        return limits
+    return Limits(max_peers=max_peers) if limits is None else replace(limits, max_peers=max_peers)
+
+
+def _merged(settings: dict[str, Any], given: dict[str, Any], no_listen: bool) -> dict[str, Any]:
+    """What was not given is left to the file, and what neither says to the defaults."""
+    absent = {name for name, value in given.items() if value is None or value in ((), "")}
+    absent |= {"relay_only"} if not given["relay_only"] else set()
+    merged = settings | {name: value for name, value in given.items() if name not in absent}
+    return merged | {"listen": () if no_listen else merged.get("listen", ("127.0.0.1:0",))}
 
 
 class Report:
@@ -157,9 +234,10 @@ class Report:
         from mina_webrtc.machines import vocab as v
 
         match notice:
-            case v.PeerReady(peer=peer, outgoing=outgoing, marked=marked):
-                direction = "outgoing" if outgoing else "incoming"
-                self._line("peer_ready", peer, direction=direction, marked=marked, path=path and self._path(path))
+            case v.PeerReady(peer=peer, outgoing=outgoing, marked=marked, origin=origin):
+                told = {"direction": "outgoing" if outgoing else "incoming"}
+                told |= {} if origin is None else {"found": origin.value}
+                self._line("peer_ready", peer, **told, marked=marked, path=path and self._path(path))
             case v.PeerClosed(peer=peer, failure=failure, replaced=replaced):
                 self._line("peer_closed", peer, reason=failure.reason, detail=failure.detail, replaced=replaced)
             case v.OfferRejected(claimed=claimed, source=source, reason=reason):

@@ -102,8 +102,8 @@ def usage(option: str, message: object) -> typer.BadParameter:
     return typer.BadParameter(str(message), param_hint=f"'{option}'")
 
 
-def chain_of(text: str) -> ChainId:
-    """The chain that `--chain` names."""
+def named_chain(text: str) -> ChainId:
+    """The chain of this name or of these hex digits. Raises `KeyFormatError`."""
     from mina_webrtc.identity import ChainId
 
     match text.lower():
@@ -114,7 +114,15 @@ def chain_of(text: str) -> ChainId:
     try:
         return ChainId.parse(text)
     except KeyFormatError as error:
-        raise usage("--chain", f"{error} (or say devnet or mainnet)") from None
+        raise KeyFormatError(f"{error} (or say devnet or mainnet)") from None
+
+
+def chain_of(text: str) -> ChainId:
+    """The chain that `--chain` names."""
+    try:
+        return named_chain(text)
+    except KeyFormatError as error:
+        raise usage("--chain", error) from None
 
 
 def address_of(text: str, option: str) -> DialAddress:
@@ -159,5 +167,5 @@ def config_of(**settings: Any) -> Config:
         words = str(error).split(None, 1)
         name = words[0].rstrip(":").replace("_", "-")
         option = {"external-ips": "--external-ip", "trusted-proxies": "--trusted-proxy", "ice-servers": "--ice-server"}
-        option |= {"interfaces": "--interface"}
+        option |= {"interfaces": "--interface", "seeds": "--seed", "seed-lists": "--seed-list"}
         raise usage(option.get(name, f"--{name}"), error) from None
