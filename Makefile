@@ -19,7 +19,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 RUST_SOURCES := $(wildcard Cargo.toml Cargo.lock) $(shell find rust -type f \( -name '*.rs' -o -name Cargo.toml \) 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-native test-pure test-slow test-rust lint format wheel bench bench-smoke clean
+.PHONY: help setup demo test test-native test-pure test-slow test-nat test-rust nat-setup nat-matrix lint format wheel bench bench-smoke clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -53,13 +53,24 @@ test-rust: $(VENV)/.dependencies
 	cargo test --workspace --quiet
 
 test-native: $(VENV)/.native
-	MINA_WEBRTC_BACKEND=native $(PYTEST) -m "not slow"
+	MINA_WEBRTC_BACKEND=native $(PYTEST) -m "not slow and not nat"
 
 test-pure: $(VENV)/.native
-	MINA_WEBRTC_BACKEND=pure $(PYTEST) -m "not slow"
+	MINA_WEBRTC_BACKEND=pure $(PYTEST) -m "not slow and not nat"
 
 test-slow: $(VENV)/.native
 	MINA_WEBRTC_BACKEND=native $(PYTEST) -m slow --timeout 600
+
+# Network namespaces, iptables, coturn. Root only; without, the tests are skipped.
+test-nat: $(VENV)/.native ## Run the tests behind NATs and over bad networks (root; needs nat-setup)
+	MINA_WEBRTC_BACKEND=native $(PYTEST) -m nat tests/nat
+
+nat-setup: ## Install what test-nat needs, from Debian's packages (root)
+	@for tool in turnserver iptables conntrack ip; do command -v $$tool >/dev/null || missing=1; done; test -z "$$missing" \
+	  || { apt-get update -qq && apt-get install -y -qq --no-install-recommends coturn iptables conntrack iproute2 >/dev/null; }
+
+nat-matrix: $(VENV)/.native ## Run every pair of NATs and write docs/nat-matrix.md (root, 10 minutes)
+	$(PY) -m tests.nat.matrix
 
 lint: $(VENV)/.native ## Check formatting, style and types of Python and Rust
 	$(BIN)/ruff format --check .

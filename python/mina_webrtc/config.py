@@ -83,9 +83,9 @@ class Timeouts:
     on its way (§4); gathering may take its 3 s there."""
     gathering: float = 3.0
     """ICE gathering; then the SDP goes out with what is there (§6)."""
-    ice: float = 10.0
-    """From both SDPs being known to the first candidate pair that works. With gathering it stays below a dial's 15 s,
-    so that a failure says what was tried; aioice by itself takes 63 s."""
+    ice: float = 8.0
+    """From both SDPs being known to the first candidate pair that works. With the gathering of both sides it
+    stays below a dial's 15 s, so that a failure says what was tried; aioice by itself takes 63 s."""
     consent: float = 12.0
     """Silence of the peer's ICE after which a connection is given up: RFC 7675 allows 30 s; above the 5 s for which a
     link may drop, and within the 15 s in which a peer that vanished is to be noticed."""
