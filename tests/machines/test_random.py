@@ -10,11 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.machines.samples import EVENTS, HASH
-from tests.machines.world import KEYS, Side, World, assert_clean, offer
+from tests.machines.world import KEYS, Side, World, address, assert_clean, offer
 from tests.machines.world import settings as node
 
 from mina_webrtc.errors import LocalProtocolError
 from mina_webrtc.machines import vocab as v
+from mina_webrtc.machines.keeping import Known, Origin
 from mina_webrtc.machines.peer import Success
 from mina_webrtc.machines.vocab import Timer
 from mina_webrtc.store import Store
@@ -43,6 +44,13 @@ def check(side: Side) -> None:
     assert set(peers._signals.values()) <= attempts
     held = [conn for slot in peers._slots.values() for conn in (slot.ready, slot.outgoing, *slot.incoming)]
     assert sorted(conn for conn in held if conn is not None) == sorted(peers._states)
+    upkeep = peers._upkeep
+    assert not upkeep.stirred
+    assert upkeep._since.keys() == set(peers._ready.values())
+    assert upkeep._asked.keys() | upkeep._asking <= set(peers._ready.values())
+    assert sorted(item.address.legacy() for item in upkeep.known) == sorted(
+        address.legacy() for addresses in upkeep.known._of_peer.values() for address in addresses
+    )
     for slot in peers._slots.values():
         assert not slot.empty
         assert not slot.dials or (slot.ready is None and (slot.outgoing is not None or slot.given_way is not None))
@@ -53,7 +61,8 @@ class Network(RuleBasedStateMachine):
     def begin(self) -> None:
         self.world = World()
         for which in INDICES:
-            self.world.side(which, max_peers=MAX_PEERS, max_pending_incoming=5, max_pending_outgoing=4)
+            limits = {"max_peers": MAX_PEERS, "max_pending_incoming": 5, "max_pending_outgoing": 4}
+            self.world.side(which, **limits, min_peers=which % 3, advertised_port=3000 + which)
         self.signals = 10_000
         self.cancelled: Counter[int] = Counter()
 
@@ -95,6 +104,17 @@ class Network(RuleBasedStateMachine):
     @rule(data=st.data())
     def lose(self, data: st.DataObject) -> None:
         del self.world.lanes[data.draw(st.sampled_from(list(self.world.lanes)))]
+
+    @rule(one=index, two=index, port=st.sampled_from((None, 9)))
+    def seed(self, one: int, two: int, port: int | None) -> None:
+        known = Known(address=address(two, port), origin=Origin.CONFIGURED)
+        self.world.sides[one].give(v.AddressesGiven((known,)))
+
+    @rule(one=index, data=st.data())
+    def misbehave(self, one: int, data: st.DataObject) -> None:
+        side = self.world.sides[one]
+        if side.ready:
+            side.give(v.MessageReceived(data.draw(st.sampled_from(side.ready)), 7, b"\xff"))
 
     @rule(one=index, data=st.data())
     def break_off(self, one: int, data: st.DataObject) -> None:
