@@ -100,7 +100,7 @@ class Timeouts:
     reconnect: float = 30.0
     """From a loss or a failed dial to the next one (§6); doubled by every further failure, and spread by a fifth."""
     reconnect_max: float = 600.0
-    """The most it is doubled to. Seeds are tried at least every 45 s, unless they say that they are full."""
+    """The most it is doubled to. Seeds are tried at least every 54 s, unless they are full and others are there."""
     ask_peers: float = 20.0
     """Between two questions for addresses to one peer while some are missing: three within the minute in which a new
     node is to find its place."""

@@ -38,11 +38,13 @@ def entry(known: KnownAddresses, wanted: DialAddress) -> Known:
     return found
 
 
-def waits(known: KnownAddresses, which: DialAddress, failure: v.Failure, count: int) -> list[float]:
+def waits(
+    known: KnownAddresses, which: DialAddress, failure: v.Failure, count: int, *, alone: bool = False
+) -> list[float]:
     """How long the address rests after each of so many failures."""
     found = []
     for _ in range(count):
-        known.failed(which, failure, NOW)
+        known.failed(which, failure, NOW, alone=alone)
         found.append(entry(known, which).next_try - NOW)
     return found
 
@@ -64,11 +66,12 @@ def test_the_same_seed_gives_the_same_waits_and_another_gives_others() -> None:
     assert found[0] == found[1] != found[2]
 
 
-def test_a_seed_is_tried_again_soon_unless_it_says_that_it_is_full() -> None:
+def test_a_seed_is_tried_again_soon_unless_it_is_full_and_we_have_other_peers() -> None:
     known = table()
     known.give([seed(1)])
     assert all(wait <= 54.0 for wait in waits(known, address(1), REFUSED, 10))
     assert waits(known, address(1), FULL, 1)[0] > 400.0
+    assert waits(known, address(1), FULL, 1, alone=True)[0] <= 54.0
 
 
 def test_success_makes_good_again() -> None:
@@ -80,7 +83,7 @@ def test_success_makes_good_again() -> None:
     assert isinstance(kept, v.KeepAddress)
     assert (kept.known.failures, kept.known.success, kept.known.origin) == (0, NOW + 5, Origin.LEARNT)
     assert known.told_to(OTHER, 9) == [stranger(1)]
-    known.failed(stranger(1), REFUSED, NOW + 9)
+    known.failed(stranger(1), REFUSED, NOW + 9, alone=False)
     assert known.told_to(OTHER, 9) == []
 
 
@@ -88,7 +91,7 @@ def test_success_makes_good_again() -> None:
 def test_some_ends_say_nothing_against_an_address(reason: str) -> None:
     known = table()
     known.give([seed(1)])
-    known.failed(address(1), v.Failure(v.Stage.ANSWER, reason), NOW)
+    known.failed(address(1), v.Failure(v.Stage.ANSWER, reason), NOW, alone=False)
     assert entry(known, address(1)).failures == 0
     assert entry(known, address(1)).next_try > NOW
 
@@ -98,8 +101,8 @@ def test_what_the_policy_forbids_is_forgotten_if_the_network_told_it() -> None:
     known.give([seed(1)])
     known.learn([stranger(1)], TELLER, NOW)
     forbidden = v.Failure(v.Stage.SIGNALING, "forbidden")
-    assert known.failed(stranger(1), forbidden, NOW) == [v.DropAddress(stranger(1))]
-    known.failed(address(1), forbidden, NOW)
+    assert known.failed(stranger(1), forbidden, NOW, alone=False) == [v.DropAddress(stranger(1))]
+    known.failed(address(1), forbidden, NOW, alone=False)
     assert [item.address for item in known] == [address(1)]
 
 

@@ -116,8 +116,8 @@ class KnownAddresses:
             return self._add(Known(address=address, origin=Origin.DIALLED, success=now, next_try=now))
         return self._set(replace(before, success=now, failures=0, next_try=now))
 
-    def failed(self, address: DialAddress, failure: Failure, now: float) -> Effects:
-        """A dial to it has ended without a ready peer."""
+    def failed(self, address: DialAddress, failure: Failure, now: float, *, alone: bool) -> Effects:
+        """A dial to it has ended without a ready peer. `alone`: we have no other peer."""
         before = self._known.get(address)
         if before is None:
             return []
@@ -126,8 +126,9 @@ class KnownAddresses:
         if failure.stage is Stage.READY or failure.reason in NEUTRAL:
             return self._set(replace(before, next_try=now + self._wait(0)))
         wait = self._wait(before.failures)
-        if before.origin is Origin.CONFIGURED and failure.reason != RejectionReason.PEER_CAPACITY_FULL.value:
-            # one that is full lives, and need not be asked so often
+        full = failure.reason == RejectionReason.PEER_CAPACITY_FULL.value
+        if before.origin is Origin.CONFIGURED and (alone or not full):
+            # one that is full lives, and who has other peers need not ask it so often
             wait = min(wait, self._spread(ANCHOR * self._keeping.reconnect))
         return self._set(replace(before, failures=before.failures + 1, next_try=now + wait))
 

@@ -107,7 +107,7 @@ class Upkeep:
         """An attempt has ended without a ready peer."""
         self.stirred = True
         if link.address is not None:
-            return self.known.failed(link.address, failure, now)
+            return self.known.failed(link.address, failure, now, alone=not self._ready)
         if failure.fault is Fault.SOURCE and link.source is not None:
             return self.offended(link.source, now)
         return []
