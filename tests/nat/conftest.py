@@ -29,8 +29,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
-    """Runs every cell that was selected, side by side, from the first test on."""
+    """Runs every cell that was selected, side by side, from the first test on. Under pytest-xdist, whose workers are
+    side by side themselves, each runs when its test does."""
     pool = Pool()
-    pool.begin(request.config.stash[CELLS])
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        pool.begin(request.config.stash[CELLS])
     yield pool
     pool.close()

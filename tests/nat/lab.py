@@ -75,7 +75,8 @@ class Pool:
             self._running[cell] = self._pool.submit(run_cell, cell)
 
     def outcome(self, cell: Cell) -> Outcome:
-        return self._running[cell].result()
+        running = self._running.get(cell)
+        return running.result() if running is not None else run_cell(cell)
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)

@@ -43,7 +43,7 @@ def stop(process: subprocess.Popen[str]) -> None:
 
 
 @contextmanager
-def coturn(net: Net) -> Iterator[Path]:
+def coturn(net: Net, *more: str) -> Iterator[Path]:
     """coturn with time-limited credentials, on UDP, TCP and TLS; gives the certificate authority's file."""
     folder = net.folder
     authority = trustme.CA()
@@ -56,19 +56,19 @@ def coturn(net: Net) -> Iterator[Path]:
         "--relay-ip", PUBLIC, "--realm", "lab", "--use-auth-secret", "--static-auth-secret", SECRET,
         "--min-port", "50000", "--max-port", "50999", "--fingerprint", "--no-cli", "--no-dtls",
         "--cert", str(certificate), "--pkey", str(certificate), "--simple-log", "--log-file", "stdout",
-        "--pidfile", str(folder / "turn.pid"), "--userdb", str(folder / "turn.db"),
+        "--pidfile", str(folder / "turn.pid"), "--userdb", str(folder / "turn.db"), *more,
     ]
     # fmt: on
     with (folder / "turn.log").open("w") as log:
         process = net.public.spawn(*command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         try:
-            _await_port(net.public, "5349", process)
+            await_port(net.public, "5349", process)
             yield ca
         finally:
             stop(process)
 
 
-def _await_port(space: Space, port: str, process: subprocess.Popen[str]) -> None:
+def await_port(space: Space, port: str, process: subprocess.Popen[str]) -> None:
     for _ in range(300):
         if space.run("ss", "-Hltn", f"sport = :{port}").strip():
             return

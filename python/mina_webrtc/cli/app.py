@@ -11,6 +11,7 @@ import typer
 
 from mina_webrtc.cli.demo import demo
 from mina_webrtc.cli.dial import dial
+from mina_webrtc.cli.doctor import doctor
 from mina_webrtc.cli.inspect import inspect
 from mina_webrtc.cli.keygen import keygen
 from mina_webrtc.cli.node import node
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (keygen, node, dial, inspect, demo):
+for command in (keygen, node, dial, doctor, inspect, demo):
     app.command()(command)
 
 

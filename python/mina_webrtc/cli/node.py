@@ -206,7 +206,6 @@ def _limits(limits: Limits | None, max_peers: int | None) -> Limits | None:
 def _merged(settings: dict[str, Any], given: dict[str, Any], no_listen: bool) -> dict[str, Any]:
     """What was not given is left to the file, and what neither says to the defaults."""
     absent = {name for name, value in given.items() if value is None or value in ((), "")}
-    absent |= {"relay_only"} if not given["relay_only"] else set()
     merged = settings | {name: value for name, value in given.items() if name not in absent}
     return merged | {"listen": () if no_listen else merged.get("listen", ("127.0.0.1:0",))}
 

@@ -138,23 +138,24 @@ def address_of(text: str, option: str) -> DialAddress:
 def ice_of(
     servers: list[str] | None, relay_only: bool, udp_ports: str | None, interfaces: list[str] | None
 ) -> dict[str, Any]:
-    """The settings of a `Config` about ICE; TURN credentials come from the environment, never from arguments, which
-    everybody on the machine can read."""
+    """The settings of a `Config` about ICE that were given. TURN credentials may come from the environment: everybody
+    on the machine can read arguments."""
     ports = None
     if udp_ports is not None:
         first, _, last = udp_ports.partition("-")
         if not (first.isdecimal() and (last or first).isdecimal()):
             raise usage("--udp-ports", f"{udp_ports!r} is not FIRST-LAST")
         ports = int(first), int(last or first)
-    return {
+    given = {
         "ice_servers": tuple(servers or ()),
-        "turn_name": os.environ.get("MINA_WEBRTC_TURN_NAME", ""),
-        "turn_password": os.environ.get("MINA_WEBRTC_TURN_PASSWORD") or None,
-        "turn_secret": os.environ.get("MINA_WEBRTC_TURN_SECRET") or None,
+        "turn_name": os.environ.get("MINA_WEBRTC_TURN_NAME"),
+        "turn_password": os.environ.get("MINA_WEBRTC_TURN_PASSWORD"),
+        "turn_secret": os.environ.get("MINA_WEBRTC_TURN_SECRET"),
         "relay_only": relay_only,
         "udp_ports": ports,
         "interfaces": tuple(interfaces or ()),
     }
+    return {name: value for name, value in given.items() if value}
 
 
 def config_of(**settings: Any) -> Config:

@@ -9,11 +9,11 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from aioice import Candidate, stun
 from aioice.candidate import candidate_foundation, candidate_priority
-from aioice.turn import create_turn_endpoint
+from aioice.turn import TurnTransport, create_turn_endpoint
 
 from mina_webrtc.errors import TransportError
 from mina_webrtc.services.base import TransportSettings
@@ -23,6 +23,8 @@ from mina_webrtc.wire.ice_url import IceServer
 
 if TYPE_CHECKING:
     from mina_webrtc.services.ice import IceAgent
+
+D = TypeVar("D", bound=asyncio.DatagramProtocol)
 
 RECEIVE_BUFFER = 4 << 20
 """Bytes that the kernel is asked to keep per socket (used as needed); with aioice's 256 KiB it drops packets on
@@ -37,6 +39,9 @@ SPARE = 0.3
 PERMISSION = 240
 """Seconds after which a TURN channel is bound again. Permissions end after 300 (RFC 8656 §9); aioice takes 500 s, the
 life of a channel, and relies on the server's extending both."""
+
+FAREWELL = 0.2
+"""Seconds a TURN server gets to answer our giving back the allocation; aioice waits up to 63 s."""
 
 TURN_PREFERENCE = {("udp", False): 65_535, ("tcp", False): 65_534, ("tcp", True): 65_533}
 """Local preference of relayed candidates: a stream under datagrams waits for what is lost."""
@@ -158,16 +163,7 @@ class Gathering:
         self.candidates.append(_candidate("srflx", host, port, base.host, related=(base.host, base.port)))
 
     async def _relay(self, server: IceServer) -> None:
-        name, password = server.login.credentials(time.time()) if server.login else (None, None)
-        transport, relay = await create_turn_endpoint(
-            lambda: Relay(self._agent),
-            server_addr=(server.host, server.port),
-            username=name,
-            password=password,
-            channel_refresh_time=PERMISSION,
-            ssl=self._tls() if server.tls else None,
-            transport=server.transport,
-        )
+        transport, relay = await allocate(server, self._tls, lambda: Relay(self._agent))
         relay.server = str(server)
         self.endpoints.append(relay)
         host, port = transport.get_extra_info("sockname")
@@ -198,6 +194,33 @@ def _candidate(
         related_address=related[0],
         related_port=related[1],
     )
+
+
+async def allocate(
+    server: IceServer, tls: Callable[[], ssl.SSLContext], factory: Callable[[], D]
+) -> tuple[TurnTransport, D]:
+    """A TURN allocation and what receives its datagrams. Raises `OSError` or `stun.TransactionError`."""
+    name, password = server.login.credentials(time.time()) if server.login else (None, None)
+    return await create_turn_endpoint(
+        factory,
+        server_addr=(server.host, server.port),
+        username=name,
+        password=password,
+        channel_refresh_time=PERMISSION,
+        ssl=tls() if server.tls else None,
+        transport=server.transport,
+    )
+
+
+async def give_back(allocations: Sequence[TurnTransport]) -> None:
+    """Ends allocations; their servers get a moment to hear of it."""
+    for allocation in allocations:
+        allocation.close()
+    farewells = [vars(allocation)["_TurnTransport__close_task"] for allocation in allocations]
+    if farewells:
+        _, late = await asyncio.wait(farewells, timeout=FAREWELL)
+        for task in late:
+            task.cancel()  # its own `finally` closes the socket
 
 
 async def resolve(server: IceServer, version: int) -> tuple[str, int]:

@@ -20,7 +20,7 @@ from mina_webrtc.errors import TransportError
 from mina_webrtc.machines.vocab import IcePath
 from mina_webrtc.services.base import TransportSettings
 from mina_webrtc.services.endpoints import Endpoint, Relay
-from mina_webrtc.services.gathering import Gathering
+from mina_webrtc.services.gathering import Gathering, give_back
 
 PACE = 0.005
 """Seconds between two checks (Ta): the smallest that RFC 8445 §14.2 allows. aioice takes 20 ms, and takes them once
@@ -44,9 +44,6 @@ CONSENT_PACE = 4.0
 
 CONSENT_RETRY = 1.0
 """The same after a check without an answer."""
-
-RELAY_FAREWELL = 0.2
-"""Seconds a TURN server gets to answer our giving back the allocation; aioice waits up to 63 s."""
 
 
 class IceAgent(Connection):
@@ -266,14 +263,7 @@ class IceAgent(Connection):
 
     async def close(self) -> None:
         """Frees every socket and task; aioice's own, with relays given a moment only."""
-        relays = [endpoint for endpoint in self._protocols if isinstance(endpoint, Relay)]
-        for relay in relays:
-            relay.transport.close()
-        if relays:
-            farewells = [cast(Any, relay.transport)._TurnTransport__close_task for relay in relays]
-            _, late = await asyncio.wait(farewells, timeout=RELAY_FAREWELL)
-            for task in late:
-                task.cancel()  # its own `finally` closes the socket
+        await give_back([cast(Any, relay.transport) for relay in self._protocols if isinstance(relay, Relay)])
         await super().close()
 
     def detach(self) -> None:

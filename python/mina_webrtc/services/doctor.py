@@ -1,0 +1,264 @@
+"""What stands between this machine and its peers: addresses, servers, and the NAT's behaviour (RFC 4787, RFC 5780)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable
+from typing import Any, cast
+
+from aioice import stun
+from msgspec import Struct
+
+from mina_webrtc.services.gathering import allocate, give_back, resolve
+from mina_webrtc.services.hosts import host_addresses
+from mina_webrtc.wire.ice_url import IceServer
+
+Address = tuple[str, int]
+
+REPETITIONS = (0.1, 0.2, 0.4, 0.8)
+"""Seconds to wait for an answer after each sending of a question."""
+
+PATIENCE = 3.0
+"""Seconds that a TURN server may take, TCP and TLS included: what gathering gives it (protocol.md §6)."""
+
+CHANGE_ADDRESS_AND_PORT = 6
+CHANGE_PORT = 2
+"""Flags of CHANGE-REQUEST (RFC 5780 §7.2)."""
+
+
+class ServerReport(Struct, frozen=True):
+    """One configured server: what it gave (our address as it sees it, or a relayed one) and after how long, or what was
+    wrong."""
+
+    server: str
+    address: str | None = None
+    milliseconds: float | None = None
+    trouble: str | None = None
+
+
+class Report(Struct, frozen=True):
+    """What was found. `mapping` and `filtering` are `endpoint-independent`, `address-dependent`,
+    `address-and-port-dependent`, `dependent` (which of the two cannot be told), `none` (no NAT) or `unknown`; `udp` is
+    `works`, `blocked` or `unknown`; `reachable` is `directly`, `by hole punching`, `through a relay`, `from this
+    network` or `unknown`."""
+
+    addresses: tuple[str, ...]
+    ipv6: bool
+    servers: tuple[ServerReport, ...]
+    udp: str
+    public_address: str | None
+    mapping: str
+    filtering: str
+    reachable: str
+    advice: tuple[str, ...]
+
+
+class Prober(asyncio.DatagramProtocol):
+    """One socket that asks STUN servers."""
+
+    transport: asyncio.DatagramTransport
+
+    def __init__(self) -> None:
+        self._waiting: dict[bytes, asyncio.Future[stun.Message]] = {}
+
+    @classmethod
+    async def open(cls, host: str) -> Prober:
+        """A socket on a local address. Raises `OSError`."""
+        _, prober = await asyncio.get_running_loop().create_datagram_endpoint(cls, (host, 0))
+        return prober
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by asyncio."""
+        self.transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        """Called by asyncio; whatever is not an answer to a question of ours is nothing."""
+        with contextlib.suppress(Exception):  # aioice's parser raises anything on malformed attributes
+            message = stun.parse_message(data)
+            future = self._waiting.get(message.transaction_id)
+            if future is not None and not future.done() and message.message_class is stun.Class.RESPONSE:
+                future.set_result(message)
+
+    async def ask(self, server: Address, change: int = 0) -> stun.Message | None:
+        """The answer to a Binding request; None when none comes."""
+        request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
+        if change:
+            request.attributes["CHANGE-REQUEST"] = change
+        future = self._waiting[request.transaction_id] = asyncio.get_running_loop().create_future()
+        try:
+            for wait in REPETITIONS:
+                self.transport.sendto(bytes(request), server)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        return await asyncio.shield(future)
+        finally:
+            del self._waiting[request.transaction_id]
+        return None
+
+    async def mapped(self, server: Address) -> Address | None:
+        """As what a server sees this socket."""
+        return _mapped(await self.ask(server))
+
+
+async def examine(
+    servers: tuple[IceServer, ...], interfaces: tuple[str, ...], tls: Callable[[], ssl.SSLContext]
+) -> Report:
+    """Asks every server, and finds out about the NAT with those that speak STUN over UDP."""
+    addresses = tuple(host_addresses(None, interfaces))
+    local = next((text for text in addresses if ":" not in text), None) or next(iter(addresses), None)
+    reports = tuple(await asyncio.gather(*(_examine_server(server, local, tls) for server in servers)))
+    answering = [server for server, report in zip(servers, reports, strict=True) if report.trouble is None]
+    asked = [server for server in servers if server.transport == "udp"]
+    udp = "unknown" if not asked else "works" if any(s.transport == "udp" for s in answering) else "blocked"
+    nat = Nat()
+    if local is not None and udp == "works":
+        nat = await _examine_nat([s for s in answering if s.transport == "udp"], local)
+    relay = any(server.turn for server in answering)
+    reachable = _reachable(nat, udp, relay)
+    ipv6 = any(":" in text and not text.lower().startswith("fd") for text in addresses)
+    advice = tuple(_advice(servers, reports, nat, udp, relay, bool(addresses)))
+    public = _text(nat.public) if nat.public else None
+    return Report(addresses, ipv6, reports, udp, public, nat.mapping, nat.filtering, reachable, advice)
+
+
+async def _examine_server(server: IceServer, local: str | None, tls: Callable[[], ssl.SSLContext]) -> ServerReport:
+    clock = asyncio.get_running_loop().time
+    begin = clock()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            if server.turn:
+                allocation, _ = await allocate(server, tls, asyncio.DatagramProtocol)
+                address, elapsed = allocation.get_extra_info("sockname"), clock() - begin
+                await give_back([allocation])
+            else:
+                address = await _reflect(server, local)
+                elapsed = clock() - begin
+    except TimeoutError:
+        return ServerReport(str(server), trouble="no answer")
+    except (OSError, stun.TransactionError, UnicodeError, LookupError) as error:
+        return ServerReport(str(server), trouble=str(error) or type(error).__name__)
+    return ServerReport(str(server), _text(address), round(elapsed * 1000, 1))
+
+
+async def _reflect(server: IceServer, local: str | None) -> Address:
+    if local is None:
+        raise OSError("this machine has no address to ask from")
+    target = await resolve(server, 6 if ":" in local else 4)
+    prober = await Prober.open(local)
+    try:
+        address = await prober.mapped(target)
+    finally:
+        prober.transport.close()
+    if address is None:
+        raise TimeoutError
+    return address
+
+
+# ---------------------------------------------------------------- the NAT
+
+
+class Nat(Struct, frozen=True):
+    """How the NAT in front of us behaves (RFC 4787 §4.1, §5)."""
+
+    mapping: str = "unknown"
+    filtering: str = "unknown"
+    public: Address | None = None
+
+
+async def _examine_nat(servers: list[IceServer], local: str) -> Nat:
+    version = 6 if ":" in local else 4
+    targets = []
+    for server in servers:
+        with contextlib.suppress(OSError, LookupError):
+            targets.append(await resolve(server, version))
+    sockets = [await Prober.open(local) for _ in range(2)]
+    try:
+        # filtering first and on a socket of its own: it must not have sent to the addresses that are to try it
+        filtering, other = await _filtering(sockets[0], targets)
+        return await _mapping(sockets[1], targets, other, filtering)
+    finally:
+        for prober in sockets:
+            prober.transport.close()
+
+
+async def _filtering(prober: Prober, targets: list[Address]) -> tuple[str, tuple[Address, Address] | None]:
+    """RFC 5780 §4.4, with the first server that has a second address; that server and its other address as well."""
+    for target in targets:
+        reply = await prober.ask(target)
+        other = reply.attributes.get("OTHER-ADDRESS") if reply is not None else None
+        if other is None or other[0] == target[0]:
+            continue
+        if await prober.ask(target, CHANGE_ADDRESS_AND_PORT) is not None:
+            return "endpoint-independent", (target, other)
+        if await prober.ask(target, CHANGE_PORT) is not None:
+            return "address-dependent", (target, other)
+        return "address-and-port-dependent", (target, other)
+    return "unknown", None
+
+
+async def _mapping(prober: Prober, targets: list[Address], pair: tuple[Address, Address] | None, filtering: str) -> Nat:
+    """RFC 5780 §4.3, or by comparing what two servers see."""
+    first = pair[0] if pair else next(iter(targets), None)
+    seen = await prober.mapped(first) if first else None
+    if first is None or seen is None:
+        return Nat(filtering=filtering)
+    here = prober.transport.get_extra_info("sockname")
+    if seen[0] == here[0]:
+        return Nat("none", filtering, seen)
+    if pair is not None:
+        other = pair[1]
+        second = await prober.mapped((other[0], first[1]))
+        if second == seen:
+            return Nat("endpoint-independent", filtering, seen)
+        third = await prober.mapped(other)
+        return Nat("address-dependent" if third == second else "address-and-port-dependent", filtering, seen)
+    for target in targets:
+        if target[0] != first[0] and (again := await prober.mapped(target)) is not None:
+            return Nat("endpoint-independent" if again == seen else "dependent", filtering, seen)
+    return Nat("unknown", filtering, seen)
+
+
+def _reachable(nat: Nat, udp: str, relay: bool) -> str:
+    if nat.mapping == "none":
+        return "directly" if nat.filtering in ("endpoint-independent", "unknown") else "by hole punching"
+    if nat.mapping == "endpoint-independent":
+        return "directly" if nat.filtering == "endpoint-independent" else "by hole punching"
+    if relay:
+        return "through a relay"
+    return "from this network" if udp == "blocked" else "unknown"
+
+
+def _advice(
+    servers: tuple[IceServer, ...],
+    reports: tuple[ServerReport, ...],
+    nat: Nat,
+    udp: str,
+    relay: bool,
+    connected: bool,
+) -> list[str]:
+    advice = []
+    if not connected:
+        advice.append("This machine has no usable address: check its network and --interface.")
+    if not servers:
+        advice.append("Name a STUN server with --ice-server; without one peers outside this network cannot find you.")
+    for server, report in zip(servers, reports, strict=True):
+        if report.trouble is not None:
+            advice.append(f"Remove or repair {server}: {report.trouble}.")
+    if udp == "blocked":
+        advice.append("UDP does not get out: allow it, or use a TURN server over TCP or TLS.")
+    if "dependent" in nat.mapping and nat.mapping != "endpoint-independent" and not relay:
+        advice.append("Your NAT maps each peer to another port: use a TURN server, or let the NAT keep ports.")
+    if servers and not relay and udp != "blocked" and nat.mapping not in ("none",):
+        advice.append("Add a TURN server for peers behind symmetric NATs and for those whose UDP is blocked.")
+    return advice
+
+
+def _mapped(reply: stun.Message | None) -> Address | None:
+    return reply.attributes.get("XOR-MAPPED-ADDRESS") if reply is not None else None
+
+
+def _text(address: Address) -> str:
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,63 @@
+"""What the doctor concludes without servers, and from dead and live ones on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from types import SimpleNamespace
+from typing import Any
+
+import ifaddr
+import pytest
+from aioice import stun
+
+from mina_webrtc.services.doctor import examine
+from mina_webrtc.wire.ice_url import IceServer
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = SimpleNamespace(name="lo", ips=[SimpleNamespace(ip="127.0.0.1")])
+    monkeypatch.setattr(ifaddr, "get_adapters", lambda: [adapter])
+
+
+class _Stun(asyncio.DatagramProtocol):
+    """Sees every socket at another public port, as a symmetric NAT makes it look; garbage comes before each answer."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: Any = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        request = stun.parse_message(data)
+        self.transport.sendto(b"\x01\x01" + bytes(30), addr)
+        response = stun.Message(stun.Method.BINDING, stun.Class.RESPONSE, transaction_id=request.transaction_id)
+        response.attributes["XOR-MAPPED-ADDRESS"] = ("198.51.100.1", 4000)
+        self.transport.sendto(bytes(response), addr)
+
+
+async def test_without_servers_nothing_is_asked() -> None:
+    report = await examine((), (), ssl.create_default_context)
+    assert (report.addresses, report.ipv6, report.udp, report.mapping) == (("127.0.0.1",), False, "unknown", "unknown")
+    assert any("--ice-server" in text for text in report.advice)
+
+
+async def test_no_usable_address() -> None:
+    report = await examine((IceServer("127.0.0.1", 9),), ("eth9",), ssl.create_default_context)
+    assert report.addresses == ()
+    assert report.servers[0].trouble is not None
+    assert any("no usable address" in text for text in report.advice)
+
+
+async def test_a_live_and_a_dead_server() -> None:
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(_Stun, ("127.0.0.1", 0))
+    live = IceServer("127.0.0.1", transport.get_extra_info("sockname")[1])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        dead = IceServer("127.0.0.1", silent.getsockname()[1])
+        report = await examine((dead, live), (), ssl.create_default_context)
+    transport.close()
+    assert [server.trouble for server in report.servers] == ["no answer", None]
+    assert (report.udp, report.public_address) == ("works", "198.51.100.1:4000")
+    assert any(f"Remove or repair {dead}: no answer." in text for text in report.advice)
