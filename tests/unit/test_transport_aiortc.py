@@ -113,6 +113,17 @@ async def test_external_addresses_replace_host_candidates_of_their_family(world:
 
 
 @on_loops
+async def test_a_peer_without_any_candidate_is_found(world: World) -> None:
+    a, b = world.end(), world.end()
+    answer = await b.transport.create_answer(await a.transport.create_offer())
+    bare = re.sub(r"a=candidate:[^\r]*\r\n", "", answer)
+    assert "candidate:" not in bare
+    assert "a=end-of-candidates" in bare
+    await a.transport.set_answer(bare)
+    await asyncio.gather(a.sink.opened(), b.sink.opened())
+
+
+@on_loops
 async def test_a_peer_that_hides_its_addresses_is_found(world: World) -> None:
     a, b = world.end(), world.end()
     answer = await b.transport.create_answer(await a.transport.create_offer())
