@@ -6,9 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 WHEELS := dist
+WHEEL_TARGETS ?= x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu
 
 # .ci/run sets CI=true: there a skipped test is a failure, because every real component is installed.
 PYTEST := $(PY) -m pytest $(if $(filter true,$(CI)),-p tests.no_skips)
+PARALLEL := -n auto --dist worksteal
 DEMO_ARGS ?=
 
 export UV_PYTHON_DOWNLOADS := never
@@ -19,10 +21,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 RUST_SOURCES := $(wildcard Cargo.toml Cargo.lock) $(shell find rust -type f \( -name '*.rs' -o -name Cargo.toml \) 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-native test-pure test-slow test-nat test-rust nat-setup nat-matrix lint format wheel bench bench-smoke clean
+.PHONY: help setup demo test test-native test-pure test-slow test-nat test-rust test-no-rust nat-setup nat-matrix lint format licenses wheel sdist docs bench bench-smoke clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(VENV)/.native ## Create .venv, install the dependencies, build the Rust extension
 
@@ -53,10 +55,13 @@ test-rust: $(VENV)/.dependencies
 	cargo test --workspace --quiet
 
 test-native: $(VENV)/.native
-	MINA_WEBRTC_BACKEND=native $(PYTEST) -m "not slow and not nat"
+	MINA_WEBRTC_BACKEND=native $(PYTEST) $(PARALLEL) -m "not slow and not nat"
 
 test-pure: $(VENV)/.native
-	MINA_WEBRTC_BACKEND=pure $(PYTEST) -m "not slow and not nat"
+	MINA_WEBRTC_BACKEND=pure $(PYTEST) $(PARALLEL) -m "not slow and not nat"
+
+test-no-rust: ## Run the Python tests in an environment that has neither Rust nor the extension
+	bash .ci/no-rust
 
 test-slow: $(VENV)/.native
 	MINA_WEBRTC_BACKEND=native $(PYTEST) -m slow --timeout 600
@@ -78,18 +83,37 @@ lint: $(VENV)/.native ## Check formatting, style and types of Python and Rust
 	$(BIN)/mypy
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	$(PY) tools/third_party.py --check
 
 format: $(VENV)/.dependencies ## Format Python and Rust in place
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	cargo fmt --all
 
-wheel: $(VENV)/.dependencies ## Build the wheel into dist/
+licenses: $(VENV)/.dependencies ## Write THIRD_PARTY_LICENSES.txt anew, after a change of Cargo.lock
+	$(PY) tools/third_party.py
+
+# zig is the linker: it knows the symbols of the glibc that manylinux2014 has, and of other processors.
+wheel: $(VENV)/.dependencies sdist ## Build portable wheels (x86-64, arm64) and the source distribution into dist/
+	@for target in $(WHEEL_TARGETS); do \
+	  if ! test -d "$$(rustc --print target-libdir --target $$target)" && ! rustup --quiet target add $$target; then \
+	    echo "make: NO WHEEL for $$target: its Rust standard library is not installed (rustup target add $$target)" >&2; \
+	    continue; \
+	  fi; \
+	  echo "make: building the wheel for $$target"; \
+	  $(PY) -m maturin build --release --quiet --zig --compatibility manylinux2014 --target $$target --out $(WHEELS) || exit 1; \
+	done
+	$(PY) tools/check_wheel.py $(WHEELS)
+	@ls $(WHEELS)
+
+sdist: $(VENV)/.dependencies
 	@command -v cargo >/dev/null \
 	  || { echo "make: no Rust toolchain here (cargo not found); install one, see https://rustup.rs" >&2; exit 1; }
 	@rm -rf $(WHEELS)
-	$(PY) -m maturin build --release --quiet --out $(WHEELS)
-	@ls $(WHEELS)
+	$(PY) -m maturin sdist --out $(WHEELS)
+
+docs: $(VENV)/.dependencies ## Build the guide and the API reference into site/
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 bench: $(VENV)/.native ## Run the benchmarks; figures go to benches/results/summary.json
 	$(PY) -m benches
@@ -98,6 +122,6 @@ bench-smoke: $(VENV)/.native
 	$(PY) -m benches --smoke
 
 clean: ## Remove everything that was built
-	rm -rf $(VENV) target $(WHEELS) .build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) target $(WHEELS) site .build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find python tests benches -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -f python/mina_webrtc/_native*.so

@@ -15,9 +15,11 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         _skipped.append(report.nodeid)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collectreport(report: pytest.CollectReport) -> None:
-    if report.skipped:
-        _skipped.append(report.nodeid)
+    if report.skipped:  # a file that is skipped as a whole; pytest-xdist's workers report failures only
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid} is skipped, and skips are failures here: {report.longrepr}"
 
 
 @pytest.hookimpl(trylast=True)
