@@ -51,6 +51,7 @@ def test_every_public_name_exists() -> None:
 def test_the_readme_example_runs() -> None:
     example = re.search(r"```python\n(.*?)```", README, re.DOTALL)
     assert example is not None
+    assert (ROOT / "examples/two_nodes.py").read_text(encoding="utf-8").endswith(f'"""\n\n{example[1]}')
     environment = os.environ | {"PYTHONPATH": str(ROOT / "python")}
     command = [sys.executable, "-c", example[1]]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
@@ -66,7 +67,7 @@ def test_the_commands_of_the_readme_exist() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")]
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")]
     links = [
         (page, link)
         for page in pages
