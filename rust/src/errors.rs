@@ -1,7 +1,7 @@
 //! Errors of the core as the exceptions of `mina_webrtc.errors`.
 
 use mina_webrtc_core::Error;
-use pyo3::exceptions::PyOverflowError;
+use pyo3::exceptions::{PyImportError, PyOverflowError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyModule, PyType};
@@ -9,8 +9,13 @@ use pyo3::types::{PyModule, PyType};
 static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
 
 /// Imports `mina_webrtc.errors`, once; importing `_native` does it, so that nothing fails later.
+///
+/// A second interpreter of the process would get the exceptions of the first, which it cannot catch by their names.
 pub fn load(py: Python<'_>) -> PyResult<()> {
-    module(py).map(drop)
+    if module(py)?.is(py.import("mina_webrtc.errors")?) {
+        return Ok(());
+    }
+    Err(PyImportError::new_err("another interpreter of this process has loaded it already"))
 }
 
 /// The exception that belongs to an error of the core.
