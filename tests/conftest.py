@@ -16,6 +16,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# No deadlines: they measure the machine. `--hypothesis-profile=deep` looks longer; CI has hypothesis's own profile, `ci`.
+settings.register_profile("quick", deadline=None)
+settings.register_profile("deep", deadline=None, max_examples=3000)
+if not os.environ.get("CI"):
+    settings.load_profile("quick")
 
 VECTORS_DIR = Path(os.environ.get("VECTORS_DIR") or Path(__file__).parent / "vectors")
 PURE_ONLY = os.environ.get("MINA_WEBRTC_BACKEND") == "pure"
