@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-# No deadlines: they measure the machine. `--hypothesis-profile=deep` looks longer; CI has hypothesis's own profile, `ci`.
+# No deadlines: they measure the machine. `--hypothesis-profile=deep` looks longer; CI has a profile of its own.
 settings.register_profile("quick", deadline=None)
 settings.register_profile("deep", deadline=None, max_examples=3000)
 if not os.environ.get("CI"):
