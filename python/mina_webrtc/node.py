@@ -194,6 +194,7 @@ class Node:
         except BaseException:
             await self.close()
             raise
+        log.info("started", extra={"details": {"peer": str(self.peer_id), "seed": store.state()["seed"]}})
         driver.dispatch(v.AddressesGiven(known))
         self._join(seeds)
         times = config.timeouts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,28 @@ async def test_a_node_with_seeds_connects_by_itself_and_one_without_does_not(sta
     await alone.peers[seed.peer_id].close()
     assert not alone.peers
     assert not alone.state()["timers"]
+
+
+async def test_every_event_of_a_peers_life_is_one_log_line_of_plain_fields(
+    start: NodeFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "mina_webrtc.node")
+    seed = await start(1)
+    where = here(seed)
+    node = await start(2, seeds=(where,))
+    await met(node, seed)
+    watch = Watch(node)
+    await seed.close()
+    await watch.next(PeerClosed)
+    told = {record.message: vars(record)["details"] for record in caplog.records}
+    assert told["started"] == {"peer": str(node.peer_id), "seed": node.state()["seed"]}
+    lines = [record for record in caplog.records if vars(record)["details"].get("peer") == str(seed.peer_id)]
+    ready = [vars(record)["details"] for record in lines if record.message == "PeerReady"]
+    assert [(line["outgoing"], line["origin"], line["address"]) for line in ready] == [
+        (True, "configured", where),
+    ]
+    closed = [vars(record)["details"] for record in lines if record.message == "PeerClosed"]
+    assert [(line["stage"], line["fault"]) for line in closed] == [("closed", "none")]
 
 
 async def test_peers_of_peers_are_found(start: NodeFactory) -> None:

@@ -52,6 +52,9 @@ def test_version(cli: Cli) -> None:
         (["node", "--trusted-proxy", "10.0.0.1/8"], "--trusted-proxy"),
         (["node", "--tls-cert", "a.pem"], "--tls-cert"),
         (["node", "--max-peers", "0"], "--max-peers"),
+        (["node", "--min-peers", "101"], "--min-peers"),
+        (["node", "--seed", "nowhere"], "--seed"),
+        (["node", "--seed-list", "http://example.com/"], "--seed-list"),
         (["demo", "--timeout", "61"], "--timeout"),
         (["keygen", "--force"], "--force"),
     ],
@@ -71,6 +74,8 @@ def test_wrong_usage_is_exit_code_2_and_names_what_is_wrong(cli: Cli, arguments:
         (["dial", ADDRESS, "--key-file", "/"], "directory"),
         (["keygen", "--out", "/no/such/folder/key"], "/no/such/folder/key"),
         (["node", "--ca-file", "/no/such/file"], "/no/such/file"),
+        (["node", "--seed-list", "/no/such/file"], "/no/such/file"),
+        (["node", "--peer-db", "/no/such/folder/peers.db"], "/no/such/folder/peers.db"),
         (["node", "--tls-cert", "/no/cert", "--tls-key", "/no/key"], "/no/"),
     ],
 )
