@@ -90,6 +90,7 @@ def test_pure_names_are_the_stubs_names() -> None:
 
 if not NATIVE_MISSING:
 
+    @pytest.mark.slow
     def test_native_is_what_the_stub_says() -> None:
         done = subprocess.run(
             [sys.executable, "-m", "mypy.stubtest", "mina_webrtc._native", "--concise"],
