@@ -113,7 +113,7 @@ sdist: $(VENV)/.dependencies
 	$(PY) -m maturin sdist --out $(WHEELS)
 
 docs: $(VENV)/.dependencies ## Build the guide and the API reference into site/
-	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
 bench: $(VENV)/.native ## Run the benchmarks; figures go to benches/results/summary.json
 	$(PY) -m benches
