@@ -21,7 +21,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 RUST_SOURCES := $(wildcard Cargo.toml Cargo.lock) $(shell find rust -type f \( -name '*.rs' -o -name Cargo.toml \) 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-native test-pure test-slow test-nat test-rust test-no-rust nat-setup nat-matrix lint format licenses wheel sdist docs bench bench-smoke clean
+.PHONY: help setup demo test test-native test-pure test-slow test-nat test-rust test-no-rust nat-setup nat-matrix lint format licenses wheel sdist docs bench bench-smoke clean soak
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -114,6 +114,10 @@ sdist: $(VENV)/.dependencies
 
 docs: $(VENV)/.dependencies ## Build the guide and the API reference into site/
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
+SEEDS ?= 1000
+soak: $(VENV)/.native ## Run SEEDS simulated networks (default 1000); a failing one prints how to repeat it
+	$(PY) -m mina_webrtc.testing.simulate --runs $(SEEDS)
 
 bench: $(VENV)/.native ## Run the benchmarks; figures go to benches/results/summary.json
 	$(PY) -m benches

@@ -37,6 +37,9 @@ class Limits:
     """Unanswered requests per peer and direction on channel 7; the reference disconnects at the sixth (§7)."""
     max_initial_peers: int = 100
     """Entries of an `InitialPeers` answer, sent or accepted."""
+    max_through_relay: int = 25
+    """Peers that are found, or offer themselves, through any one relay (§9): a quarter of all, so that no relay can
+    surround a node; the others come through the peers that it has by then."""
     max_known: int = 1000
     """Addresses remembered; ten times as many as there may be peers."""
     max_learnt_per_peer: int = 32
@@ -93,6 +96,12 @@ class Timeouts:
     """First messages on channels 1–8 towards peers without the mark (§6)."""
     handler: float = 60.0
     """How long an application handler may take; every rpc of §7 but the staged ledger has given up before."""
+    relay: float = 10.0
+    """As a relay: for asker and target each to answer (§9). Gathering may take 3 s, and a dial gives up after 15 s."""
+    relay_rest: float = 60.0
+    """As a relay: an asker that refused a target is left alone so long (§9)."""
+    pair_memory: float = 600.0
+    """As a relay: the same two peers are not introduced again before this is over (§9)."""
     dns: float = 5.0
     """One name look-up: two tries of a usual resolver."""
     signal: float = 10.0
@@ -267,6 +276,10 @@ class Config:
             caution=self.timeouts.caution,
             handler_timeout=self.timeouts.handler,
             max_initial_peers=self.limits.max_initial_peers,
+            max_through_relay=self.limits.max_through_relay,
+            relay_timeout=self.timeouts.relay,
+            relay_rest=self.timeouts.relay_rest,
+            pair_memory=self.timeouts.pair_memory,
             allow_loopback=allow_loopback,
             allow_link_local=self.allow_link_local,
             keeping=Keeping(

@@ -6,6 +6,7 @@ It is as deterministic as the machines: whoever drives it brings the time.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Any
@@ -52,6 +53,10 @@ class Store:
             effects += self.dispatch(TimerFired(*name), now)
         return effects
 
+    def armed(self) -> list[Name]:
+        """Every deadline there is, by its name."""
+        return list(self._timers)
+
     def state(self) -> dict[str, Any]:
         """A plain snapshot of public data: ready peers, attempts, counts."""
         return {**self._peers.state(), "timers": len(self._timers), "ignored": dict(self.ignored)}
@@ -71,6 +76,9 @@ class Timers:
 
     def __len__(self) -> int:
         return len(self._armed)
+
+    def __iter__(self) -> Iterator[Name]:
+        return iter(self._armed)
 
     def arm(self, name: Name, at: float) -> None:
         """Sets or moves a deadline."""

@@ -82,7 +82,13 @@ def test_lane_bug() -> None:
 
 
 def test_every_event_of_a_connection_has_a_case() -> None:
-    of_peers = {v.DialCancelled, v.CloseRequested, v.AddressesGiven}  # never reach one connection's machine
+    of_peers = {
+        v.DialCancelled,
+        v.CloseRequested,
+        v.AddressesGiven,
+        v.OfferOpened,
+        v.AnswerSealed,
+    }  # never reach one connection's machine
     assert {type(event) for event in EVENTS.values()} == set(v.Event.__subclasses__()) - of_peers
     assert tuple(EVENTS) == table.CASES
 

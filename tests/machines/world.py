@@ -18,7 +18,7 @@ from mina_webrtc.machines import vocab as v
 from mina_webrtc.machines.keeping import Keeping
 from mina_webrtc.machines.vocab import AuthVerdict, Settings
 from mina_webrtc.store import Store
-from mina_webrtc.wire.address import DialAddress, Host, Http
+from mina_webrtc.wire.address import DialAddress, Host, Http, Relayed
 from mina_webrtc.wire.auth import ConnectionAuth
 from mina_webrtc.wire.signal import Offer, P2pConnectionResponse
 
@@ -62,6 +62,10 @@ def settings(index: int, **changes: Any) -> Settings:
         "caution": 3.0,
         "handler_timeout": 60.0,
         "max_initial_peers": 100,
+        "max_through_relay": 25,
+        "relay_timeout": 10.0,
+        "relay_rest": 60.0,
+        "pair_memory": 600.0,
         "allow_loopback": True,
         "allow_link_local": False,
         "keeping": KEEPING,
@@ -108,6 +112,8 @@ class End:
         self.remote: str | None = None
         self.connected = False
         self.closed = False
+        self.admitted = False
+        self.early: list[v.MessageReceived] = []
         self.exchange: Exchange | None = None
 
 
@@ -201,6 +207,20 @@ class Side:
             event = v.MessageReceived(other.conn, effect.channel, effect.payload)
             self.world.post(("data", end.ufrag), other.side, event, other)
 
+    def _Admit(self, effect: v.Admit) -> None:
+        end = self.ends[effect.conn]
+        end.admitted = True
+        for event in end.early:
+            self.local(event)
+        end.early.clear()
+
+    def _Admit(self, effect: v.Admit) -> None:
+        end = self.ends[effect.conn]
+        end.admitted = True
+        for event in end.early:
+            self.local(event)
+        end.early.clear()
+
     def _CloseConnection(self, effect: v.CloseConnection) -> None:
         self.gone[effect.conn] += 1
         end = self.ends.pop(effect.conn)
@@ -220,7 +240,30 @@ class Side:
             self.world.post(("data", end.ufrag), other.side, v.ChannelClosed(other.conn, effect.channel), other)
 
     def _PrepareOffer(self, effect: v.PrepareOffer) -> None:
-        self.local(v.OfferPrepared(effect.conn, effect.offer.to_json()))
+        body = effect.offer.to_json()
+        if isinstance(effect.method, Relayed):
+            body = wrap(self.key, effect.target.public_key, body)
+        self.local(v.OfferPrepared(effect.conn, body))
+
+    def _OpenAnswer(self, effect: v.OpenAnswer) -> None:
+        try:
+            response = P2pConnectionResponse.from_json(unwrap(self.key, effect.peer, effect.sealed))
+        except ValueError:
+            self.local(v.SignalingFailed(effect.conn, "undecryptable", ""))
+            return
+        own = response.answer is not None and self.world.own(self, response.answer.sdp)
+        self.local(v.AnswerReceived(effect.conn, response, own))
+
+    def _OpenOffer(self, effect: v.OpenOffer) -> None:
+        try:
+            received = Offer.from_json(unwrap(self.key, effect.offerer, effect.sealed))
+        except ValueError:
+            self.local(v.OfferOpened(effect.signal, None, False))
+            return
+        self.local(v.OfferOpened(effect.signal, received, self.world.own(self, received.sdp)))
+
+    def _SealAnswer(self, effect: v.SealAnswer) -> None:
+        self.local(v.AnswerSealed(effect.signal, wrap(self.key, effect.offerer, effect.response.to_json())))
 
     def _SendOffer(self, effect: v.SendOffer) -> None:
         self.world.send_offer(self, effect)
@@ -286,7 +329,9 @@ class World:
         side, event, end = queue.popleft()
         if not queue:
             del self.lanes[lane]
-        if end is None or not end.closed:
+        if end is not None and isinstance(event, v.MessageReceived) and event.channel != 0 and not end.admitted:
+            end.early.append(event)  # a transport keeps what comes before authentication (protocol.md §6)
+        elif end is None or not end.closed:
             side.give(event)
 
     def drain(self) -> None:
@@ -384,6 +429,18 @@ def seal(mine: PublicKey, theirs: PublicKey, auth: bytes, nonce: bytes) -> bytes
     """As the real one in what matters: 92 bytes, the same key in both directions, bound to both identities."""
     shared = b"".join(sorted((bytes(mine), bytes(theirs))))
     return nonce + auth + sha256(shared + nonce + auth).digest()[:16]
+
+
+def wrap(mine: PublicKey, theirs: PublicKey, text: bytes) -> bytes:
+    """A sealed signal: the same key in both directions."""
+    return sha256(b"".join(sorted((bytes(mine), bytes(theirs))))).digest() + text
+
+
+def unwrap(mine: PublicKey, theirs: PublicKey, sealed: bytes) -> bytes:
+    """Raises `ValueError` for what was sealed between others."""
+    if sealed[:32] != wrap(mine, theirs, b""):
+        raise ValueError("not for us")
+    return sealed[32:]
 
 
 def assert_clean(side: Side) -> None:

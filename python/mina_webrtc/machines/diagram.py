@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mina_webrtc.machines.table import INCOMING, LANE, OUTGOING, Cause, Move, Outcome, Table, state_of
+from mina_webrtc.machines.table_relay import RELAY
 from mina_webrtc.machines.vocab import Timer
 
 HEAD = """\
@@ -38,6 +39,7 @@ MACHINES: tuple[tuple[str, str, str, Table], ...] = (
         "Unopened",
         LANE,
     ),
+    *RELAY,
 )
 
 
@@ -110,6 +112,10 @@ DEADLINES = {
     Timer.RPC_REPLY: "the peer owes the answer to our request",
     Timer.HANDLER: "our application owes the answer to the peer's request; the peer gets none",
     Timer.OFFER_MEMORY: "the oldest offer may be forgotten",
+    Timer.DISCOVERED: "as a relay: the asker owes its word on the target that it was told of",
+    Timer.EXCHANGED: "as a relay: the target owes its answer",
+    Timer.REST: "as a relay: the asker that refused may be asked again",
+    Timer.PAIRS: "as a relay: the oldest introduction may be repeated",
     Timer.UPKEEP: "a known address may be dialled again, a peer asked again, or room is to be made",
 }
 

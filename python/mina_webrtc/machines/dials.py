@@ -101,8 +101,8 @@ def undiallable(address: DialAddress, me: PeerId) -> Failure | None:
     """Why this address cannot be dialled by this node, whatever its peer does."""
     if address.peer == me:
         return Failure(Stage.ADDRESS, "self", "the address names this node itself")
-    if isinstance(address.method, Relayed):
-        return Failure(Stage.ADDRESS, "relay_unsupported", "this version does not dial through a relay")
+    if isinstance(address.method, Relayed) and address.method.relay in (me, address.peer):
+        return Failure(Stage.ADDRESS, "bad_relay", "the relay is a third peer, neither this node nor the target")
     try:
         address.peer.public_key  # noqa: B018  # a peer id's text is not checked against the curve, §1
     except KeyFormatError as error:

@@ -93,6 +93,8 @@ class OfferSdpCreateSuccess(State, frozen=True):
                 left = max(link.deadline - now, 0.0)
                 send = SendOffer(link.conn, self.method, body, left, learnt)
                 return OfferReady(link, self.offer_sdp), [send]
+            case SignalingFailed(reason=reason, detail=detail):
+                return self.fail(Stage.SIGNALING, reason, detail)
         return self.otherwise(event)
 
 

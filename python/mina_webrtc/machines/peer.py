@@ -2,16 +2,23 @@
 
     Success → Error
 
-Channel 7 is `rpc`. Channels 1–6 and 8 have no machine yet: what a peer sends on them (the reference sends `GetNext` as
-soon as it is ready) is ignored and counted, and answered by nobody, which is an open poll there, a legal wait without
-end. Their sizes are bounded by the frames below.
+Channel 1 is `discovery`, 2 `exchange`, 7 `rpc`. Channels 3–6 and 8 have no machine yet: what a peer sends on them (the
+reference sends `GetNext` as soon as it is ready) is ignored and counted, and answered by nobody, which is an open poll
+there, a legal wait without end. Their sizes are bounded by the frames below.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
 from msgspec.structs import replace
 
-from mina_webrtc.errors import RemoteProtocolError
+from mina_webrtc.errors import LocalProtocolError, RemoteProtocolError
+from mina_webrtc.machines.discovery import Discovery
+from mina_webrtc.machines.exchange import Exchange
+from mina_webrtc.machines.part import Part
 from mina_webrtc.machines.rpc import Requests
 from mina_webrtc.machines.state import Attempt, State, Step
 from mina_webrtc.machines.vocab import (
@@ -30,6 +37,7 @@ from mina_webrtc.machines.vocab import (
     RequestCancelled,
     RequestHandled,
     RequestMade,
+    Send,
     SignalingFailed,
     Stage,
     Timer,
@@ -38,6 +46,18 @@ from mina_webrtc.machines.vocab import (
 )
 from mina_webrtc.wire.channels import Channel
 from mina_webrtc.wire.sdp import Mark
+
+Machine = Part | Requests
+
+PARTS: dict[Channel, type[Part]] = {Channel.DISCOVERY: Discovery, Channel.EXCHANGE: Exchange}
+TIMERS = {
+    Timer.DISCOVERED: Channel.DISCOVERY,
+    Timer.REST: Channel.DISCOVERY,
+    Timer.EXCHANGED: Channel.EXCHANGE,
+    Timer.RPC_REPLY: Channel.RPC,
+    Timer.HANDLER: Channel.RPC,
+}
+"""Whose deadlines they are; those of CAUTION name their channel."""
 
 
 class Success(State, frozen=True):
@@ -48,43 +68,61 @@ class Success(State, frozen=True):
     marked: bool
     opened: int
     """Bit n is set when channel n is open."""
-    requests: Requests
+    parts: tuple[Machine | None, ...]
+    """By channel."""
+    unsent: tuple[int, ...] = ()
+    """Channels of the messages that are not on the wire yet, oldest first."""
 
     @staticmethod
     def begin(link: Attempt, mark: Mark | None, opened: int, now: float) -> tuple[Success, list[Effect]]:
         """Enters the state; the channels that opened during authentication can be used from now on."""
         early = mark is not None and mark.early
-        requests = Requests.new(link, 0.0 if early else link.settings.caution)
-        effects: list[Effect] = []
-        if opened >> Channel.RPC & 1:
-            requests, effects = requests.on(ChannelOpened(link.conn, Channel.RPC), now)
-        return Success(link, mark is not None, opened, requests), effects
+        caution = 0.0 if early else link.settings.caution
+        parts: list[Machine | None] = [None] * len(Channel)
+        parts[Channel.RPC] = Requests.new(link, caution)
+        for channel, part in PARTS.items():
+            parts[channel] = part.new(link, channel, caution)
+        state, effects = Success(link, mark is not None, opened, tuple(parts)), list[Effect]()
+        for channel in (*PARTS, Channel.RPC):
+            if opened >> channel & 1:
+                state, more = state._tell(channel, ChannelOpened(link.conn, channel), now)
+                effects += more
+        for channel in PARTS:
+            state, more = state.change(channel, lambda part: part.begin())
+            effects += more
+        return state, effects
 
     @property
     def stage(self) -> Stage:
         return Stage.CLOSED
 
+    @property
+    def requests(self) -> Requests:
+        """Channel 7."""
+        machine = self.parts[Channel.RPC]
+        assert isinstance(machine, Requests)  # noqa: S101  # for the type checker
+        return machine
+
     def release(self, failure: Failure) -> list[Effect]:
-        return self.requests.release()
+        return [effect for machine in self.parts if machine is not None for effect in machine.release()]
 
     def on(self, event: Event, now: float) -> Step:
         match event:
-            case MessageReceived(channel=Channel.RPC):
-                return self._rpc(event, now)
             case MessageReceived(channel=Channel.AUTH):
                 # §6: channel 0 carries one message each way and nothing else
                 return self._breach("more than one message on channel 0")
-            case MessageReceived():
-                return self.ignore(event)
-            case MessagesSent() | RequestMade() | RequestCancelled() | RequestHandled():
-                return self._rpc(event, now)
-            case TimerFired(timer=timer) if timer is not Timer.ATTEMPT:
-                return self._rpc(event, now)
-            case TimerFired():
-                return self.ignore(event)
+            case MessageReceived(channel=channel):
+                return self._pass(channel, event, now)
+            case MessagesSent(count=count):
+                return self._left(count, now)
+            case RequestMade() | RequestCancelled() | RequestHandled():
+                return self._pass(Channel.RPC, event, now)
+            case TimerFired(timer=Timer.CAUTION, key=channel):
+                return self._pass(channel, event, now)
+            case TimerFired(timer=timer):
+                return self._pass(TIMERS[timer], event, now) if timer in TIMERS else self.ignore(event)
             case ChannelOpened(channel=channel) if not self.opened >> channel & 1:
-                after = replace(self, opened=self.opened | 1 << channel)
-                return after._rpc(event, now) if channel == Channel.RPC else (after, [])
+                return replace(self, opened=self.opened | 1 << channel)._pass(channel, event, now)
             case ChannelClosed(channel=Channel.AUTH):
                 return self, []  # both sides close it now
             case ChannelClosed(channel=channel):
@@ -94,12 +132,35 @@ class Success(State, frozen=True):
                 return self.fail(Stage.CLOSED, reason, detail, Fault.PEER if remote else Fault.NONE)
         return self.otherwise(event)
 
-    def _rpc(self, event: Event, now: float) -> Step:
+    def change(self, channel: int, step: Callable[[Any], tuple[Machine, list[Effect]]]) -> tuple[Success, list[Effect]]:
+        """A step of one channel's machine. Raises what `step` raises."""
+        machine = self.parts[channel]
+        after, effects = step(machine)
+        unsent = tuple(effect.channel for effect in effects if type(effect) is Send)
+        if after is machine and not unsent:
+            return self, effects
+        parts = (*self.parts[:channel], after, *self.parts[channel + 1 :])
+        return replace(self, parts=parts, unsent=self.unsent + unsent), effects
+
+    def _pass(self, channel: int, event: Event, now: float) -> Step:
+        if self.parts[channel] is None:
+            return (self, []) if isinstance(event, ChannelOpened) else self.ignore(event)
         try:
-            requests, effects = self.requests.on(event, now)
+            return self._tell(channel, event, now)
         except RemoteProtocolError as error:
             return self._breach(str(error))
-        return (self if requests is self.requests else replace(self, requests=requests)), effects
+
+    def _tell(self, channel: int, event: Event, now: float) -> tuple[Success, list[Effect]]:
+        return self.change(channel, lambda machine: machine.on(event, now))
+
+    def _left(self, count: int, now: float) -> Step:
+        if count > len(self.unsent):
+            raise LocalProtocolError(f"{count} messages sent of {len(self.unsent)} on connection {self.link.conn}")
+        state, effects = replace(self, unsent=self.unsent[count:]), list[Effect]()
+        for channel, sent in Counter(self.unsent[:count]).items():
+            state, more = state._tell(channel, MessagesSent(self.link.conn, sent), now)
+            effects += more
+        return state, effects
 
     def _breach(self, detail: str) -> Step:
         return self.fail(Stage.CLOSED, "protocol_error", detail, Fault.PEER)

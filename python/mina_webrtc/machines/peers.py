@@ -24,14 +24,18 @@ from mina_webrtc.machines.admission import Admission, Refusal, source_key
 from mina_webrtc.machines.chance import Chance
 from mina_webrtc.machines.dials import Dials, undiallable
 from mina_webrtc.machines.finalize import FinalizeSuccess
+from mina_webrtc.machines.followers import Followers
+from mina_webrtc.machines.introductions import Introductions
 from mina_webrtc.machines.keeping import Known
 from mina_webrtc.machines.peer import Success
+from mina_webrtc.machines.relayed import RelayedOffers
 from mina_webrtc.machines.rpc import AnswerPeers
 from mina_webrtc.machines.slots import Slot, beats
 from mina_webrtc.machines.state import Attempt, Error, State, advance, step
 from mina_webrtc.machines.upkeep import Upkeep
 from mina_webrtc.machines.vocab import (
     AddressesGiven,
+    AnswerSealed,
     AttemptFailed,
     CloseRequested,
     CompleteRequest,
@@ -45,6 +49,7 @@ from mina_webrtc.machines.vocab import (
     Failure,
     Fault,
     Ignored,
+    OfferOpened,
     OfferReceived,
     OfferRejected,
     OfferWithdrawn,
@@ -59,6 +64,7 @@ from mina_webrtc.machines.vocab import (
     TimerFired,
 )
 from mina_webrtc.wire.address import DialAddress, Http
+from mina_webrtc.wire.channels import Channel
 from mina_webrtc.wire.messages import Rpc, decode_initial_peers, encode_initial_peers
 from mina_webrtc.wire.signal import Offer
 
@@ -86,6 +92,11 @@ class Peers:
         self._signals: dict[int, int] = {}
         self._dials = Dials(settings.yield_timeout)
         self._admission = Admission(settings)
+        self._followers = Followers()
+        self._introductions = Introductions(settings, self)
+        self._relayed = RelayedOffers(settings, self)
+        for component in (self._introductions, self._relayed):
+            component.follow(self._followers)
         self._upkeep = Upkeep(settings, self.chance, self._slots, self._states, self._ready, self._dialled)
         self._own: dict[type[Event], Callable[[Any, float], Effects]] = {
             DialRequested: self._dial,
@@ -96,14 +107,15 @@ class Peers:
             RequestMade: self._request,
             AddressesGiven: lambda event, now: self._upkeep.given(event.known),
             TimerFired: self._timer,
+            OfferOpened: self._relayed.opened,
+            AnswerSealed: self._relayed.sealed,
         }
 
     def on(self, event: Event, now: float) -> Effects:
         """What is to be done about `event`; `now` in seconds on any clock that does not go back."""
-        handler = self._own.get(type(event))
-        effects = self._pass(event, now) if handler is None else handler(event, now)
+        effects = self._followers.settle(self.give(event, now), now)
         while self._upkeep.stirred:
-            effects += self._tend(now)
+            effects += self._followers.settle(self._tend(now), now)
         return effects
 
     @property
@@ -138,7 +150,63 @@ class Peers:
             "offers_remembered": self._admission.remembered,
             "addresses": len(self._upkeep.known),
             **self._upkeep.scores.state(),
+            "introductions": self._introductions.state(),
+            "relayed": self._relayed.state(),
         }
+
+    # ------------------------------------------------------------ for the components
+
+    def give(self, event: Event, now: float) -> Effects:
+        """An event, also of a component's making; its outcome is not followed yet."""
+        handler = self._own.get(type(event))
+        return self._pass(event, now) if handler is None else handler(event, now)
+
+    def link(self, conn: int) -> Attempt:
+        """Of a live connection."""
+        return self._states[conn].link
+
+    def part(self, conn: int, channel: Channel) -> Any:
+        """A ready peer's machine of a channel; None when the peer is gone."""
+        state = self._states.get(conn)
+        return state.parts[channel] if isinstance(state, Success) else None
+
+    def change(self, conn: int, channel: Channel, step: Callable[[Any], tuple[Any, Effects]]) -> Effects:
+        """Takes a step of a ready peer's machine; nothing when the peer is gone."""
+        state = self._states.get(conn)
+        if not isinstance(state, Success):
+            return []
+        self._states[conn], effects = state.change(channel, step)
+        return effects
+
+    def ready_conn(self, peer: PeerId) -> int | None:
+        """The connection of a ready peer."""
+        return self._ready.get(peer)
+
+    def ready_conns(self) -> list[int]:
+        """Of all ready peers."""
+        return list(self._ready.values())
+
+    def connecting(self, peer: PeerId) -> bool:
+        """Whether there is a connection with the peer, ready or under way."""
+        return peer in self._slots
+
+    def approach(self, address: DialAddress, now: float) -> Effects:
+        """Begins an attempt that nobody waits for, if there is room for it."""
+        failure = undiallable(address, self._me) or self._too_many() or self._no_room()
+        slot = self._slots.get(address.peer) or Slot(address.peer)
+        return [] if failure is not None or slot.outgoing is not None else self._attempt(slot, address, 0, now)
+
+    def answerer(self, signal: int) -> int | None:
+        """The attempt that answers the offer `signal`."""
+        return self._signals.get(signal)
+
+    def cut(self, conn: int, failure: Failure, now: float) -> Effects:
+        """Ends an attempt that is still at its signaling."""
+        effects: Effects = []
+        state = self._states.get(conn)
+        if state is not None and state.stage in (Stage.GATHERING, Stage.SIGNALING):
+            self._end(conn, failure, effects, now)
+        return effects
 
     # ------------------------------------------------------------ the application
 
@@ -154,7 +222,8 @@ class Peers:
             if failure is None:
                 self._dials.join(event.dial, slot)
             return [] if failure is None else [DialFailed(event.dial, failure)]
-        failure = undiallable(address, self._me) or self._too_many() or self._no_room()
+        failure = undiallable(address, self._me) or self._relayed.objection(address)
+        failure = failure or self._too_many() or self._no_room()
         if failure is not None:
             return [DialFailed(event.dial, failure)]
         slot = slot or Slot(peer)
@@ -175,7 +244,8 @@ class Peers:
             known=known,
         )
         slot.outgoing = self._dialled[peer] = link.conn
-        return self._begin(outgoing.Init(link), DialRequested(dial, address), now)
+        effects = self._begin(outgoing.Init(link), DialRequested(dial, address), now)
+        return effects + self._relayed.begun(link.conn, address)
 
     def _too_many(self) -> Failure | None:
         cap = self._settings.max_pending_outgoing
@@ -292,6 +362,8 @@ class Peers:
     def _timer(self, event: TimerFired, now: float) -> Effects:
         if event.timer is Timer.OFFER_MEMORY:
             return self._admission.forget(now)
+        if event.timer is Timer.PAIRS:
+            return self._introductions.forget(now)
         if event.timer is Timer.UPKEEP:
             self._upkeep.fired()
             return []

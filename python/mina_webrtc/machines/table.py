@@ -58,6 +58,7 @@ CASES = (
     "MessageReceived 7",
     "MessageReceived 7 bad",
     "MessageReceived n",
+    "MessageReceived n bad",
     "MessagesSent",
     "AuthSealed",
     "AuthOpened passed",
@@ -71,6 +72,9 @@ CASES = (
     "TimerFired CAUTION",
     "TimerFired RPC_REPLY",
     "TimerFired HANDLER",
+    "TimerFired DISCOVERED",
+    "TimerFired REST",
+    "TimerFired EXCHANGED",
 )
 """The cases of the events of one connection. `n` is any of the channels 1–6 and 8."""
 
@@ -80,7 +84,8 @@ STAY = Move(())
 END = Move(("Error",))
 LATE, PEER, BUG = Cause.LATE, Cause.PEER, Cause.BUG
 
-_IDLE_TIMERS = ("TimerFired CAUTION", "TimerFired RPC_REPLY", "TimerFired HANDLER")
+_CHANNEL_TIMERS = tuple(f"TimerFired {name}" for name in ("CAUTION", "DISCOVERED", "REST", "EXCHANGED"))
+_IDLE_TIMERS = (*_CHANNEL_TIMERS, "TimerFired RPC_REPLY", "TimerFired HANDLER")
 
 
 def _row(moves: Row, late: tuple[str, ...] = (), peer: tuple[str, ...] = ()) -> Row:
@@ -136,15 +141,16 @@ def _success() -> Table:
         "ChannelClosed 0": STAY,
         "ChannelClosed n": END,
         "MessageReceived 7": STAY,
+        "MessageReceived n": STAY,
         "RequestMade": STAY,
         "TransportFailed": END,
     }
     late = (
         *("OfferSent", "AnswerSent", "SignalingFailed", "IceConnected", "DtlsConnected", "ChannelOpened 0"),
-        *("ChannelOpened n", "MessageReceived n", "TimerFired ATTEMPT", "TimerFired CAUTION"),
+        *("ChannelOpened n", "TimerFired ATTEMPT", *_CHANNEL_TIMERS),
     )
     owed = ("RequestCancelled", "RequestHandled", "TimerFired RPC_REPLY", "TimerFired HANDLER")
-    peer = ("MessageReceived 0", "MessageReceived 7 bad", "TransportFailed remote")
+    peer = ("MessageReceived 0", "MessageReceived 7 bad", "MessageReceived n bad", "TransportFailed remote")
     busy: Row = {**moves, "MessagesSent": STAY, **dict.fromkeys(owed, STAY)}
     return {
         "Success/idle": _row(moves, (*late, *owed), peer),
@@ -163,7 +169,7 @@ OUTGOING: Table = {
     "OfferSdpCreatePending": _attempt(
         {"OfferSdpCreated": Move(("OfferSdpCreateSuccess",)), "SdpFailed local": END, "SdpFailed remote": END}
     ),
-    "OfferSdpCreateSuccess": _attempt({"OfferPrepared": Move(("OfferReady",))}),
+    "OfferSdpCreateSuccess": _attempt({"OfferPrepared": Move(("OfferReady",)), "SignalingFailed": END}),
     "OfferReady": _attempt(
         {
             "OfferSent": Move(("OfferSendSuccess", "AnswerRecvPending")),

@@ -46,6 +46,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     handler_timeout: float
     """How long the application may take to answer a request."""
     max_initial_peers: int
+    max_through_relay: int
+    """Peers that are found or offer themselves through any one relay, connected or under way (§9)."""
+    relay_timeout: float
+    """As a relay: how long asker or target may take to answer."""
+    relay_rest: float
+    """As a relay: how long an asker that refused is left alone."""
+    pair_memory: float
+    """As a relay: how long the same two peers are not introduced again."""
     allow_loopback: bool
     allow_link_local: bool
     """Whether such candidates of a remote SDP are used (§6)."""
@@ -102,6 +110,14 @@ class Timer(Enum):
     """Our application owes the answer to the peer's request `key`."""
     OFFER_MEMORY = "offer_memory"
     """The hash of an old offer may be forgotten: a replay of it would find no pending attempt (§4)."""
+    DISCOVERED = "discovered"
+    """We are the relay and the asker owes its word on the target that it was told of (§9)."""
+    EXCHANGED = "exchanged"
+    """We are the relay and the target owes its answer (§9)."""
+    REST = "rest"
+    """We are the relay, and the asker that refused may be asked again (§9)."""
+    PAIRS = "pairs"
+    """We are the relay, and the oldest introduction may be repeated (§9)."""
     UPKEEP = "upkeep"
     """A known address may be dialled again, a peer asked again, or room is to be made (§6)."""
 
@@ -236,6 +252,21 @@ class SignalingFailed(Event, frozen=True):
     conn: int
     reason: str
     detail: str
+
+
+class OfferOpened(Event, frozen=True):
+    """A relayed offer was decrypted; None when that or its reading failed."""
+
+    signal: int
+    offer: Offer | None
+    own_fingerprint: bool
+
+
+class AnswerSealed(Event, frozen=True):
+    """Our answer to a relayed offer is encrypted; None when the offerer's key is none to encrypt to (§2)."""
+
+    signal: int
+    sealed: bytes | None
 
 
 # ================================================================ events: transport and keys
@@ -409,7 +440,8 @@ class CloseConnection(Effect, frozen=True):
 
 
 class PrepareOffer(Effect, frozen=True):
-    """Serialise the offer (seal it for a relay); answered by `OfferPrepared`."""
+    """Serialise the offer (seal it for a relay); answered by `OfferPrepared`, or `SignalingFailed` when nothing can be
+    sealed for the target's key (§2)."""
 
     conn: int
     method: SignalingMethod
@@ -436,6 +468,30 @@ class Respond(Effect, frozen=True):
     response: P2pConnectionResponse
     conn: int | None
     overloaded: bool = False
+
+
+class OpenAnswer(Effect, frozen=True):
+    """Decrypt a relayed answer; answered by `AnswerReceived` or `SignalingFailed`."""
+
+    conn: int
+    peer: PublicKey
+    sealed: bytes
+
+
+class OpenOffer(Effect, frozen=True):
+    """Decrypt a relayed offer; answered by `OfferOpened`."""
+
+    signal: int
+    offerer: PublicKey
+    sealed: bytes
+
+
+class SealAnswer(Effect, frozen=True):
+    """Encrypt our answer to a relayed offer; answered by `AnswerSealed`."""
+
+    signal: int
+    offerer: PublicKey
+    response: P2pConnectionResponse
 
 
 class SealAuth(Effect, frozen=True):
@@ -566,7 +622,8 @@ class Progressed(Notice, frozen=True):
 
 class OfferRejected(Notice, frozen=True):
     """We refused an offer; `reason` is the wire's word, or `Replayed`, `OwnFingerprint`, `BadSdp`, `TooManyPending`,
-    `TooManyFromSource`, `Banned`, `SourceBarred`."""
+    `TooManyFromSource`, `TooManyThroughRelay`, `Undecryptable`, `Banned`, `SourceBarred`. The
+    source of a relayed offer is `/p2p/{relay}`."""
 
     source: str
     claimed: PeerId

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from mina_webrtc.errors import (
     ClosedError,
+    CryptoError,
     DialError,
     LocalProtocolError,
     MinaWebrtcError,
@@ -21,6 +22,7 @@ from mina_webrtc.errors import (
     RequestError,
     ResolveError,
     SdpError,
+    SignalError,
     SignalingError,
     TransportError,
 )
@@ -37,7 +39,7 @@ from mina_webrtc.services.base import (
 from mina_webrtc.services.keys import Keys
 from mina_webrtc.services.link import Link
 from mina_webrtc.store import Store
-from mina_webrtc.wire.address import DialAddress
+from mina_webrtc.wire.address import DialAddress, Relayed
 from mina_webrtc.wire.signal import Offer
 
 log = logging.getLogger("mina_webrtc.driver")
@@ -90,6 +92,9 @@ class Driver:
             v.PrepareOffer: self._prepare_offer,
             v.SendOffer: self._send_offer,
             v.Respond: self._respond,
+            v.OpenAnswer: self._open_answer,
+            v.OpenOffer: self._open_offer,
+            v.SealAnswer: self._seal_answer,
             v.SealAuth: self._seal_auth,
             v.OpenAuth: self._open_auth,
             v.KeepAddress: self._keep_address,
@@ -285,7 +290,14 @@ class Driver:
     # ------------------------------------------------------------ signaling and keys
 
     def _prepare_offer(self, effect: v.PrepareOffer) -> None:
-        self.dispatch(v.OfferPrepared(effect.conn, effect.offer.to_json()))
+        body = effect.offer.to_json()
+        if isinstance(effect.method, Relayed):
+            try:
+                body = self._keys.seal_offer(effect.conn, effect.target.public_key, effect.offer)
+            except CryptoError as error:
+                self.dispatch(v.SignalingFailed(effect.conn, "unsealable", str(error)))
+                return
+        self.dispatch(v.OfferPrepared(effect.conn, body))
 
     def _send_offer(self, effect: v.SendOffer) -> None:
         link = self._links[effect.conn]
@@ -323,6 +335,31 @@ class Driver:
             written(False)
         else:
             future.set_result(SignalReply(effect.response, effect.overloaded, written))
+
+    def _open_answer(self, effect: v.OpenAnswer) -> None:
+        try:
+            response = self._keys.open_answer(effect.conn, effect.peer, effect.sealed)
+        except (CryptoError, SignalError) as error:
+            self.dispatch(v.SignalingFailed(effect.conn, "undecryptable", str(error)))
+            return
+        own = response.answer is not None and self._keys.is_own(response.answer.sdp)
+        self.dispatch(v.AnswerReceived(effect.conn, response, own))
+
+    def _open_offer(self, effect: v.OpenOffer) -> None:
+        try:
+            offer = self._keys.open_offer(effect.offerer, effect.sealed)
+        except (CryptoError, SignalError):
+            self.dispatch(v.OfferOpened(effect.signal, None, False))
+            return
+        self.dispatch(v.OfferOpened(effect.signal, offer, self._keys.is_own(offer.sdp)))
+
+    def _seal_answer(self, effect: v.SealAnswer) -> None:
+        try:
+            sealed = self._keys.seal_answer(effect.offerer, effect.response)
+        except CryptoError:
+            self.dispatch(v.AnswerSealed(effect.signal, None))
+            return
+        self.dispatch(v.AnswerSealed(effect.signal, sealed))
 
     def _seal_auth(self, effect: v.SealAuth) -> None:
         try:

@@ -14,6 +14,7 @@ from mina_webrtc.identity import Cipher, PublicKey, SecretKey
 from mina_webrtc.machines.vocab import AuthVerdict
 from mina_webrtc.wire.auth import ConnectionAuth, ConnectionAuthEncrypted
 from mina_webrtc.wire.sdp import read_sdp
+from mina_webrtc.wire.signal import EncryptedAnswer, EncryptedOffer, Offer, P2pConnectionResponse
 
 _nonces: set[tuple[PublicKey, bytes]] = set()
 """Who sealed an auth with which nonce, for connections that are live or pending."""
@@ -51,6 +52,22 @@ class Keys:
         except (CryptoError, InvalidInput):
             return AuthVerdict.UNDECRYPTABLE
         return AuthVerdict.PASSED if theirs == auth else AuthVerdict.MISMATCH
+
+    def seal_offer(self, conn: int, target: PublicKey, offer: Offer) -> bytes:
+        """Our offer, which a relay is to carry (§9). Raises `NonContributoryKeyError`."""
+        return EncryptedOffer.seal(self._cipher(conn, target), offer).data
+
+    def open_answer(self, conn: int, target: PublicKey, sealed: bytes) -> P2pConnectionResponse:
+        """What the target answered to it. Raises `CryptoError`, `SignalError`."""
+        return EncryptedAnswer(sealed).open(self._cipher(conn, target))
+
+    def open_offer(self, offerer: PublicKey, sealed: bytes) -> Offer:
+        """An offer that a relay brought. Raises `CryptoError`, `SignalError`."""
+        return EncryptedOffer(sealed).open(Cipher(self._secret, offerer))
+
+    def seal_answer(self, offerer: PublicKey, response: P2pConnectionResponse) -> bytes:
+        """Our answer to it. Raises `NonContributoryKeyError`."""
+        return EncryptedAnswer.seal(Cipher(self._secret, offerer), response).data
 
     def own(self, conn: int, fingerprints: tuple[str, ...]) -> None:
         """Remembers the DTLS fingerprints of a connection until `forget`."""

@@ -1,0 +1,44 @@
+"""A network of nodes that know one seed, for a virtual minute, in its own process: `python -m benches.simulated 100`.
+
+Prints the figures as JSON. Times of transitions are CPU time of the thread, so that what else the machine does is not
+in them; they hold a transition of the store with the performing of its effects by the simulated shell.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import time
+from statistics import quantiles
+
+import psutil  # type: ignore[import-untyped]
+
+from mina_webrtc.testing import Plan, Simulation
+
+VIRTUAL_SECONDS = 60.0
+
+
+def measure(nodes: int) -> dict[str, float]:
+    """Every node wants half of 100 peers, or half of the others."""
+    process = psutil.Process()
+    gc.collect()
+    before = process.memory_info().rss
+    simulation = Simulation(Plan(seed=1, nodes=nodes, min_peers=min(50, nodes // 2)))
+    times = simulation.measure()
+    begin = time.perf_counter()
+    simulation.run(VIRTUAL_SECONDS)
+    took = time.perf_counter() - begin
+    gc.collect()
+    peers = sum(len(simulation.peers(number)) for number in range(nodes))
+    cuts = quantiles(times, n=100)
+    return {
+        "sim_events_per_s": len(times) / took,
+        "transition_p50_us": cuts[49] / 1000,
+        "transition_p99_us": cuts[98] / 1000,
+        "rss_per_peer_kib": (process.memory_info().rss - before) / 1024 / peers,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(int(sys.argv[1]))))

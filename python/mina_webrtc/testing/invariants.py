@@ -1,0 +1,243 @@
+"""What must hold in every simulated network, after every step.
+
+`Watch` follows the effects of one honest node and looks into its snapshot; `Agreement` compares the two ends of every
+connection. Rogue nodes are not watched: they may do as they like, and nothing of it may show here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from mina_webrtc.identity import PeerId
+from mina_webrtc.machines import vocab as v
+from mina_webrtc.machines.vocab import Fault, Timer
+from mina_webrtc.store import Name
+from mina_webrtc.testing.promises import Promises
+from mina_webrtc.wire.channels import Channel
+
+if TYPE_CHECKING:
+    from mina_webrtc.testing.ends import End
+    from mina_webrtc.testing.shell import SimNode
+
+SLACK = 0.001
+"""Seconds that an answer may be late by: what floating-point sums come to."""
+RELAYING = (Channel.DISCOVERY, Channel.EXCHANGE)
+GLOBAL = 0
+"""The connection of timers that belong to none."""
+
+
+class Violation(AssertionError):
+    """A node broke an invariant; the message says which node, when, and what."""
+
+
+class Watch:
+    """One node. `thorough`: its whole snapshot is examined after every step, not just what the step did."""
+
+    def __init__(self, node: SimNode, thorough: bool) -> None:
+        self._node = node
+        self._thorough = thorough
+        self._opened: dict[int, float] = {}
+        """By connection: when it has to be ready."""
+        self.ready: dict[PeerId, int] = {}
+        self.dials: dict[int, float] = {}
+        self.requests: dict[int, float] = {}
+        self._signals: dict[int, float] = {}
+        self._others: dict[int, SimNode] = {}
+        """Who is at the other end of a ready connection."""
+        self._promises = Promises(node)
+        self._events: dict[type[v.Event], Callable[[Any], object]] = {
+            v.DialRequested: self._dial,
+            v.DialCancelled: lambda event: self.dials.pop(event.dial, None),
+            v.RequestMade: self._request,
+            v.RequestCancelled: lambda event: self.requests.pop(event.request, None),
+            v.OfferReceived: self._offer,
+            v.OfferWithdrawn: lambda event: self._signals.pop(event.signal, None),
+            v.MessageReceived: self._promises.heard,
+        }
+        self._effects: dict[type[v.Effect], Callable[[Any], object]] = {
+            v.CreateOffer: lambda effect: self._open(effect, node.settings.outgoing_timeout),
+            v.CreateAnswer: lambda effect: self._open(effect, node.settings.incoming_timeout),
+            v.CloseConnection: self._close,
+            v.PeerReady: self._peer_ready,
+            v.PeerClosed: self._peer_closed,
+            v.DialSucceeded: self._dial_succeeded,
+            v.DialFailed: lambda effect: self._once(self.dials, effect.dial, "dial"),
+            v.CompleteRequest: lambda effect: self._once(self.requests, effect.request, "request"),
+            v.FailRequest: lambda effect: self._once(self.requests, effect.request, "request"),
+            v.Respond: self._respond,
+            v.Send: self._send,
+        }
+
+    def stepped(self, event: v.Event | None, effects: Iterable[v.Effect]) -> None:
+        """After a step: `event` is None when deadlines have passed. Raises `Violation`."""
+        asked = self._events.get(type(event)) if event is not None else None
+        if asked is not None:
+            asked(event)
+        told = self._effects
+        for effect in effects:
+            check = told.get(type(effect))
+            if check is not None:
+                check(effect)
+        if self._thorough:
+            self.examine()
+
+    def examine(self) -> None:
+        """The whole snapshot, and what is owed. Raises `Violation`."""
+        node, opened = self._node, self._opened
+        state, armed = node.store.state(), node.store.armed()
+        attempts = {entry["conn"] for entry in state["attempts"]}
+        ready = {entry["conn"] for entry in state["ready"]}
+        if attempts | ready != opened.keys():
+            self._fail(f"open connections {list(opened)} in the books: {attempts | ready}")
+        if node.ends.keys() != opened.keys():
+            self._fail(f"transports {list(node.ends)} for connections {list(opened)}")
+        if ready != set(self.ready.values()):
+            self._fail("the ready peers that were told are not those in the books")
+        self._deadlines(state, armed, attempts, ready)
+        self._requests(state["ready"], armed)
+        self._overdue()
+
+    def settled(self) -> None:
+        """Long after anything was asked: everything is answered. Raises `Violation`."""
+        self.examine()
+        self._must(not self.dials, f"dials that wait: {list(self.dials)}")
+        self._must(not self.requests and not self._signals, "requests or offers without an answer")
+
+    def _deadlines(self, state: dict[str, Any], armed: list[Name], attempts: set[int], ready: set[int]) -> None:
+        """Every attempt has one, and nothing that is over."""
+        yielding = False
+        timed, others = set(), set()
+        for timer, conn, _ in armed:
+            if timer is Timer.ATTEMPT:
+                timed.add(conn)
+            elif timer is Timer.YIELD:
+                yielding = True
+            else:
+                others.add(conn)
+        if timed != attempts:
+            self._fail(f"attempts {attempts} with a deadline for {timed}")
+        if not others <= ready | {GLOBAL}:
+            self._fail(f"deadlines of connections {others - ready - {GLOBAL}}, which are closed")
+        now = self._node.now - SLACK
+        if any(self._opened[conn] < now for conn in attempts):
+            self._fail(f"attempts that should be over, of {attempts}")
+        if state["dials"] and not yielding and not any(entry["outgoing"] for entry in state["attempts"]):
+            self._fail(f"{state['dials']} dials wait for nothing")
+
+    def _requests(self, ready: list[dict[str, Any]], armed: list[Name]) -> None:
+        limit = self._node.settings.max_pending_requests
+        replies = Counter(conn for timer, conn, _ in armed if timer is Timer.RPC_REPLY)
+        for entry in ready:
+            asked, asking, timed = entry["asked"], entry["asking"], replies[entry["conn"]]
+            if asked > limit or asking > limit:
+                self._fail(f"{asked} and {asking} requests on connection {entry['conn']}, at most {limit}")
+            if timed > asked:
+                self._fail(f"deadlines for answers that nobody owes on connection {entry['conn']}")
+        if replies.total() < len(self.requests):
+            self._fail(f"{len(self.requests)} open requests, {replies.total()} deadlines")
+
+    def _overdue(self) -> None:
+        now = self._node.now - SLACK
+        for what in (self.dials, self.requests, self._signals):
+            if what and min(what.values()) < now:
+                self._fail(f"nobody has answered in time: {what}")
+
+    # ------------------------------------------------------------ connections
+
+    def _open(self, effect: v.CreateOffer | v.CreateAnswer, timeout: float) -> None:
+        self._must(effect.conn not in self._opened, f"connection {effect.conn} was opened twice")
+        self._opened[effect.conn] = self._node.now + timeout
+
+    def _close(self, effect: v.CloseConnection) -> None:
+        self._must(effect.conn in self._opened, f"connection {effect.conn} was closed and not open")
+        del self._opened[effect.conn]
+
+    def _peer_ready(self, effect: v.PeerReady) -> None:
+        node = self._node
+        self._must(effect.peer != node.id, "connected to itself")
+        self._must(effect.peer not in self.ready, f"connected to {effect.peer} twice")
+        self.ready[effect.peer] = effect.conn
+        self._must(len(self.ready) <= node.settings.max_peers, f"{len(self.ready)} peers")
+        end = node.ends.get(effect.conn)
+        other = end.other if end is not None else None
+        if other is not None:
+            self._must(other.node.id == effect.peer, f"{effect.peer} is somebody else")
+            self._others[effect.conn] = other.node
+
+    def _peer_closed(self, effect: v.PeerClosed) -> None:
+        conn = self.ready.pop(effect.peer, None)
+        self._must(conn == effect.conn, f"{effect.peer} closed on connection {effect.conn}, was ready on {conn}")
+        other = self._others.pop(effect.conn, None)
+        blamed = other is not None and other.honest and effect.failure.fault is Fault.PEER
+        self._must(not blamed, f"an honest peer is blamed for {effect.failure}")
+        self._promises.closed(effect)
+
+    def _send(self, effect: v.Send) -> None:
+        if effect.channel in RELAYING:
+            wrong = self._promises.sent(effect)
+            self._must(not wrong, wrong)
+
+    # ------------------------------------------------------------ what is owed
+
+    def _dial(self, event: v.DialRequested) -> None:
+        self.dials[event.dial] = self._node.now + self._node.settings.outgoing_timeout
+
+    def _request(self, event: v.RequestMade) -> None:
+        self.requests[event.request] = self._node.now + event.timeout + self._node.settings.caution
+
+    def _offer(self, event: v.OfferReceived) -> None:
+        self._signals[event.signal] = self._node.now + self._node.settings.incoming_timeout
+
+    def _dial_succeeded(self, effect: v.DialSucceeded) -> None:
+        self._once(self.dials, effect.dial, "dial")
+        self._must(self.ready.get(effect.peer) == effect.conn, f"dial {effect.dial} succeeded without its peer")
+
+    def _respond(self, effect: v.Respond) -> None:
+        if self._signals.pop(effect.signal, None) is None and effect.conn is not None:
+            self._must(False, f"offer {effect.signal} was answered twice, or after it was withdrawn")
+
+    def _once(self, owed: dict[int, float], number: int, what: str) -> None:
+        self._must(owed.pop(number, None) is not None, f"{what} {number} was answered twice")
+
+    def _must(self, holds: bool, otherwise: str) -> None:
+        if not holds:
+            self._fail(otherwise)
+
+    def _fail(self, what: str) -> NoReturn:
+        node = self._node
+        raise Violation(f"node {node.host} at {node.network.clock.now:.3f} s: {what}")
+
+
+class Agreement:
+    """Both ends of a connection between honest nodes agree that it is there, or soon will.
+
+    `patience` in seconds: as long as an end may take to notice that the other one is gone, or to become ready.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._since: dict[End, float] = {}
+
+    def examine(self, nodes: Iterable[SimNode], now: float) -> None:
+        """Raises `Violation` when two ends have disagreed for too long."""
+        alone: dict[End, float] = {}
+        for node in nodes:
+            if node.watch is None or not node.alive:
+                continue
+            for peer, conn in node.watch.ready.items():
+                end = node.ends[conn]
+                if self._agreed(end):
+                    continue
+                since = alone[end] = self._since.get(end, now)
+                if now - since > self._patience:
+                    raise Violation(f"node {node.host} at {now:.3f} s: {peer} has not been there since {since:.3f} s")
+        self._since = alone
+
+    def _agreed(self, end: End) -> bool:
+        other = end.other
+        if other is None or other.closed:
+            return False
+        watch = other.node.watch
+        return watch is None or watch.ready.get(end.node.id) == other.conn
