@@ -21,7 +21,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 RUST_SOURCES := $(wildcard Cargo.toml Cargo.lock) $(shell find rust -type f \( -name '*.rs' -o -name Cargo.toml \) 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-native test-pure test-slow test-nat test-rust test-no-rust nat-setup nat-matrix lint format licenses wheel sdist docs bench bench-smoke clean soak
+.PHONY: help setup demo test test-native test-pure test-slow test-nat test-rust test-no-rust nat-setup nat-matrix lint format licenses wheel sdist docs bench bench-smoke clean soak fuzz
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -114,6 +114,14 @@ sdist: $(VENV)/.dependencies
 
 docs: $(VENV)/.dependencies ## Build the guide and the API reference into site/
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
+FUZZ_SECONDS ?= 60
+fuzz: ## Fuzz the core crate (nightly Rust, cargo-fuzz), FUZZ_SECONDS for each target; finds go to .build/corpus
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+	@for target in base58 bin_prot frames identity; do \
+	  mkdir -p .build/corpus/$$target; \
+	  cargo +nightly fuzz run --fuzz-dir rust/fuzz $$target .build/corpus/$$target tests/corpus/$$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
 
 SEEDS ?= 1000
 soak: $(VENV)/.native ## Run SEEDS simulated networks (default 1000); a failing one prints how to repeat it

@@ -79,12 +79,14 @@ pub fn decode(text: &str, limit: usize) -> Result<Vec<u8>> {
     let zeros = text.iter().take_while(|character| **character == ALPHABET[0]).count();
     let place = |value, digit| value * 58 + u64::from(VALUES[usize::from(digit)]);
     let words = words_of_limbs(&digits(&text[zeros..], DIGITS, place));
-    let mut whole = Zeroizing::new(Vec::with_capacity(words.len() * 8));
-    whole.extend(words.iter().rev().flat_map(|word| word.to_be_bytes()));
-    let padding = whole.iter().take_while(|byte| **byte == 0).count();
     let mut data = vec![0; zeros];
-    data.reserve_exact(whole.len() - padding);
-    data.extend_from_slice(&whole[padding..]);
+    data.reserve_exact(words.len() * 8);
+    if let Some((top, rest)) = words.split_last() {
+        data.extend(top.to_be_bytes().into_iter().skip_while(|byte| *byte == 0));
+        for word in rest.iter().rev() {
+            data.extend_from_slice(&word.to_be_bytes());
+        }
+    }
     Ok(data)
 }
 
