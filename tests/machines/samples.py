@@ -11,6 +11,7 @@ from mina_webrtc.machines.finalize import FinalizePending, FinalizeSuccess, Ours
 from mina_webrtc.machines.peer import Success
 from mina_webrtc.machines.state import Attempt, Error, State, step
 from mina_webrtc.wire.auth import ConnectionAuth
+from mina_webrtc.wire.channels import Channel
 from mina_webrtc.wire.messages import Rpc, RpcRequest, encode
 from mina_webrtc.wire.sdp import Mark
 from mina_webrtc.wire.signal import Answer, P2pConnectionResponse, RejectionReason
@@ -143,7 +144,7 @@ EVENTS: dict[str, v.Event] = {
     "TimerFired EXCHANGED": v.TimerFired(v.Timer.EXCHANGED, CONN, 0),
 }
 
-UNMARKED, MARKED = Way(CONN, 7, 3.0), Way(CONN, 7, 0.0)
+UNMARKED, MARKED = Way(CONN, Channel.RPC, 3.0), Way(CONN, Channel.RPC, 0.0)
 
 LANES: dict[str, Lane] = {
     "Unopened/unmarked": Unopened(UNMARKED, (b"queued",)),

@@ -28,6 +28,7 @@ from mina_webrtc.machines.vocab import (
     Timer,
     TimerFired,
 )
+from mina_webrtc.wire.channels import Channel
 
 LaneStep = tuple["Lane", list[Effect]]
 
@@ -36,7 +37,7 @@ class Way(Struct, frozen=True):
     """Which channel of which connection. `caution` is in seconds; 0 towards a peer with our mark."""
 
     conn: int
-    channel: int
+    channel: Channel
     caution: float
 
 

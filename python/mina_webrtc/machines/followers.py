@@ -30,7 +30,7 @@ class Followers:
 
     def settle(self, effects: Effects, now: float) -> Effects:
         """The effects that leave the core, in order, each before what follows it."""
-        if not any(type(effect) in self._of for effect in effects):
+        if self._of.keys().isdisjoint(map(type, effects)):
             return effects
         done: Effects = []
         queue = deque(effects)

@@ -48,7 +48,7 @@ class Part(Struct, frozen=True, kw_only=True):
     @property
     def channel(self) -> Channel:
         """Which channel it is."""
-        return Channel(self.lane.way.channel)
+        return self.lane.way.channel
 
     def begin(self) -> tuple[Self, Effects]:
         """The peer is ready: what is said first."""

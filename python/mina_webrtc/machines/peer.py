@@ -113,8 +113,8 @@ class Success(State, frozen=True):
                 return self._breach("more than one message on channel 0")
             case MessageReceived(channel=channel):
                 return self._pass(channel, event, now)
-            case MessagesSent(count=count):
-                return self._left(count, now)
+            case MessagesSent():
+                return self._left(event, now)
             case RequestMade() | RequestCancelled() | RequestHandled():
                 return self._pass(Channel.RPC, event, now)
             case TimerFired(timer=Timer.CAUTION, key=channel):
@@ -136,11 +136,14 @@ class Success(State, frozen=True):
         """A step of one channel's machine. Raises what `step` raises."""
         machine = self.parts[channel]
         after, effects = step(machine)
-        unsent = tuple(effect.channel for effect in effects if type(effect) is Send)
-        if after is machine and not unsent:
+        unsent = self.unsent
+        for effect in effects:
+            if type(effect) is Send:
+                unsent = (*unsent, effect.channel)
+        if after is machine and unsent is self.unsent:
             return self, effects
         parts = (*self.parts[:channel], after, *self.parts[channel + 1 :])
-        return replace(self, parts=parts, unsent=self.unsent + unsent), effects
+        return replace(self, parts=parts, unsent=unsent), effects
 
     def _pass(self, channel: int, event: Event, now: float) -> Step:
         if self.parts[channel] is None:
@@ -153,10 +156,13 @@ class Success(State, frozen=True):
     def _tell(self, channel: int, event: Event, now: float) -> tuple[Success, list[Effect]]:
         return self.change(channel, lambda machine: machine.on(event, now))
 
-    def _left(self, count: int, now: float) -> Step:
+    def _left(self, event: MessagesSent, now: float) -> Step:
+        count = event.count
         if count > len(self.unsent):
             raise LocalProtocolError(f"{count} messages sent of {len(self.unsent)} on connection {self.link.conn}")
         state, effects = replace(self, unsent=self.unsent[count:]), list[Effect]()
+        if count == 1:
+            return state._tell(self.unsent[0], event, now)
         for channel, sent in Counter(self.unsent[:count]).items():
             state, more = state._tell(channel, MessagesSent(self.link.conn, sent), now)
             effects += more

@@ -398,7 +398,7 @@ class Peers:
             self._authenticated(after, effects, now)
         else:
             self._states[after.link.conn] = after
-            if isinstance(after, Success):
+            if effects and isinstance(after, Success):
                 self._answer_peers(after, effects, now)
                 self._hear(after.link.conn, effects, now)
         return effects
