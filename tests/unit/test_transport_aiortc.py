@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import ctypes
 import functools
 import gc
@@ -466,3 +467,22 @@ async def test_three_hundred_connections_leave_no_memory(world: World) -> None:
         await _use(world, index)
     assert _traces() == before
     assert _rss() - middle < 2 << 20
+
+
+def test_every_address_of_the_peer_has_a_say_after_a_pair_was_nominated() -> None:
+    """The two sides may nominate different pairs: then DTLS comes from another address than ours goes to."""
+
+    async def check(world: World) -> None:
+        a, _ = await world.pair()
+        assert isinstance(a.transport, AiortcTransport)
+        agent = a.transport._ice
+        assert agent is not None
+        nominated = agent._remote_candidates[0]
+        other = copy.copy(nominated)
+        other.port ^= 1
+        agent._remote_candidates.append(other)
+        assert agent.knows((other.host, other.port))
+        assert agent.knows((nominated.host, nominated.port))
+        assert not agent.knows(("203.0.113.1", 9))
+
+    run("aiortc", "asyncio", check)

@@ -209,7 +209,8 @@ class IceAgent(Connection):
     def knows(self, addr: tuple[str, int]) -> bool:
         """Whether ICE has to do with this address. Others get no say in the DTLS handshake, which is not authenticated
         until its end: a forged alert would end it."""
-        if addr != self._known and any(pair.remote_addr == addr for pair in self._check_list):
+        # not the check list: aioice cuts it down to the pair it has nominated, and the peer may have nominated another
+        if addr != self._known and any((remote.host, remote.port) == addr for remote in self._remote_candidates):
             self._known = addr
         return addr == self._known
 
