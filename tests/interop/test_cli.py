@@ -115,7 +115,7 @@ def test_two_node_processes_find_each_other_by_key_and_address(start: Start, tmp
     there = event_of(first, "peer_ready")
     path = there.pop("path")
     assert (path["local"], path["remote"], path["relayed"]) == ("host", "host", False)
-    assert 0 < path["round_trip_ms"] < 1000
+    assert path["round_trip_ms"] > 0
     assert there == {"event": "peer_ready", "peer_id": str(key.peer_id), "direction": "incoming", "marked": True}
     assert stop(second)[0] == 0
     assert event_of(first, "peer_closed")["peer_id"] == str(key.peer_id)
