@@ -66,6 +66,20 @@ def test_the_same_seed_gives_the_same_waits_and_another_gives_others() -> None:
     assert found[0] == found[1] != found[2]
 
 
+def test_who_worked_once_and_is_told_again_is_tried_again_soon() -> None:
+    known = table()
+    known.succeeded(stranger(1), NOW)
+    known.learn([stranger(2)], TELLER, NOW)
+    for which in (stranger(1), stranger(2)):
+        waits(known, which, REFUSED, 6)
+    effects = known.learn([stranger(1), stranger(2)], OTHER, NOW)
+    assert effects == [v.KeepAddress(entry(known, stranger(1)))]
+    assert 24 <= entry(known, stranger(1)).next_try - NOW <= 36
+    # whoever repeats it does not put it off, and one that never worked is not hurried by being told often
+    assert known.learn([stranger(1)], TELLER, NOW + 20) == []
+    assert entry(known, stranger(2)).next_try - NOW > 400
+
+
 def test_a_seed_is_tried_again_soon_unless_it_is_full_and_we_have_other_peers() -> None:
     known = table()
     known.give([seed(1)])

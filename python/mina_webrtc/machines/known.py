@@ -88,9 +88,14 @@ class KnownAddresses:
         untried = sum(known.teller == teller and known.success is None for known in self._known.values())
         effects: Effects = []
         for address in addresses:
+            before = self._known.get(address)
+            if before is not None and before.success is not None and before.failures:
+                # it works for others: what kept us from it may be over, as a partition is
+                soon = now + self._wait(0)
+                effects += self._set(replace(before, next_try=soon)) if soon < before.next_try else []
             if untried >= self._keeping.max_learnt_per_peer:
-                break
-            if address not in self._known and self._plausible(address):
+                continue
+            if before is None and self._plausible(address):
                 added = self._add(Known(address=address, origin=Origin.LEARNT, teller=teller, next_try=now))
                 untried += bool(added)
                 effects += added
