@@ -1,7 +1,7 @@
 """A network of nodes that know one seed, for a virtual minute, in its own process: `python -m benches.simulated 100`.
 
-Prints the figures as JSON. All times are CPU time, so that what else the machine does is not in them. A transition is the
-store's, with the performing of its effects by the simulated shell; events per second hold everything, also the
+Prints the figures as JSON. All times are CPU time, so that what else the machine does is not in them. A transition is
+the store's, with the performing of its effects by the simulated shell; events per second hold everything, also the
 examination of the invariants.
 """
 
