@@ -116,11 +116,16 @@ docs: $(VENV)/.dependencies ## Build the guide and the API reference into site/
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
 FUZZ_SECONDS ?= 60
-fuzz: ## Fuzz the core crate (nightly Rust, cargo-fuzz), FUZZ_SECONDS for each target; finds go to .build/corpus
+CRATE_FUZZ := base58 bin_prot frames identity
+fuzz: $(VENV)/.native ## Fuzz the core crate (nightly Rust, cargo-fuzz) and both backends (atheris); finds go to .build/corpus
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
-	@for target in base58 bin_prot frames identity; do \
-	  mkdir -p .build/corpus/$$target; \
+	@$(PY) -m uv pip install --quiet --python $(PY) -r pyproject.toml --group fuzz
+	@mkdir -p $(addprefix .build/corpus/,$(CRATE_FUZZ) json address sdp message)
+	@for target in $(CRATE_FUZZ); do \
 	  cargo +nightly fuzz run --fuzz-dir rust/fuzz $$target .build/corpus/$$target tests/corpus/$$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
+	@for target in $(CRATE_FUZZ) json address sdp message; do \
+	  $(PY) -m tests.fuzz $$target -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=.build/ .build/corpus/$$target tests/corpus/$$target || exit 1; \
 	done
 
 SEEDS ?= 1000

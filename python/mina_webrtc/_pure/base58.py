@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-DIGITS: Final = {character: digit for digit, character in enumerate(ALPHABET)}
+NONE: Final = 0xFF
+DIGITS: Final = bytes(ALPHABET.find(chr(byte)) % 256 for byte in range(256))  # NONE outside of the alphabet
 CHECKSUM: Final = 4
 LEAF: Final = 32  # digits below which the plain loop is quicker than cutting in halves
 
@@ -34,10 +35,10 @@ def base58_decode(text: str, limit: int) -> bytes:
     limit = unsigned(limit, U64)
     if len(text) > limit:
         raise Base58Error(f"base58 text is longer than {limit} characters")
-    digits = [DIGITS.get(character, -1) for character in text]
-    if -1 in digits:
+    digits = text.encode("ascii", "replace").translate(DIGITS)
+    if NONE in digits:
         # Neither the text nor the character is told: it may be a secret key.
-        raise Base58Error(f"base58 text has a character outside of the alphabet at position {digits.index(-1)}")
+        raise Base58Error(f"base58 text has a character outside of the alphabet at position {digits.index(NONE)}")
     body = text.lstrip(ALPHABET[0])
     value = _value(digits, len(text) - len(body), len(text))
     return bytes(len(text) - len(body)) + value.to_bytes((value.bit_length() + 7) // 8, "big")
@@ -83,7 +84,7 @@ def _digits(value: int, count: int) -> str:
     return _digits(head, count - low) + _digits(tail, low)
 
 
-def _value(digits: list[int], start: int, end: int) -> int:
+def _value(digits: bytes, start: int, end: int) -> int:
     if end - start <= LEAF:
         value = 0
         for digit in digits[start:end]:
