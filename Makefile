@@ -46,7 +46,7 @@ $(VENV)/.native: $(VENV)/.dependencies pyproject.toml $(RUST_SOURCES)
 	@$(PY) -m maturin develop --release --uv --quiet
 	@touch $@
 
-demo: $(VENV)/.native ## Three nodes in three processes connect and exchange blocks
+demo: $(VENV)/.native ## Four nodes find each other, lose the one they all knew, and get it back
 	@$(BIN)/mina-webrtc demo $(DEMO_ARGS)
 
 test: test-rust test-pure test-native test-slow ## Run every test: Rust, and Python on both backends

@@ -49,7 +49,12 @@ class Timings(Struct, frozen=True):
 
 
 class Peer:
-    """A ready peer: authenticated, and able to be asked. Made by the node only."""
+    """A ready peer: authenticated, and able to be asked. Made by the node only.
+
+    How it was found: `outgoing` with the `address` that was dialled, its `origin` (None when the application asked for
+    it) and its `teller`, the peer that told of it; or incoming, with the `source` of its offer. `relay` is the peer
+    through which offer and answer went, None when they went directly.
+    """
 
     def __init__(
         self, notice: v.PeerReady, timings: Timings, path: v.IcePath | None, driver: Driver, limit: int
@@ -65,6 +70,10 @@ class Peer:
         self.outgoing = notice.outgoing
         self.marked = notice.marked
         self.address = notice.address
+        self.origin = notice.origin
+        self.teller = notice.teller
+        self.source = notice.source
+        self.relay = notice.relay
         self.timings = timings
         self._path = path
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,8 @@ def test_two_node_processes_find_each_other_by_key_and_address(start: Start, tmp
     path = there.pop("path")
     assert (path["local"], path["remote"], path["relayed"]) == ("host", "host", False)
     assert path["round_trip_ms"] > 0
-    assert there == {"event": "peer_ready", "peer_id": str(key.peer_id), "direction": "incoming", "marked": True}
+    known = {"direction": "incoming", "found": "incoming", "source": "127.0.0.1", "marked": True}
+    assert there == {"event": "peer_ready", "peer_id": str(key.peer_id), **known}
     assert stop(second)[0] == 0
     assert event_of(first, "peer_closed")["peer_id"] == str(key.peer_id)
     assert key.expose_base58check() not in stop(first)[1]
@@ -214,12 +216,40 @@ def test_the_demonstration_succeeds_without_a_terminal() -> None:
     done = run("demo", "--json")
     assert done.returncode == 0, done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
-    kinds = [event["event"] for event in events]
-    assert (kinds.count("started"), kinds.count("connected"), kinds.count("fetched")) == (3, 3, 6)
-    assert all(event["hash_correct"] and event["bytes"] == 1024 * 1024 for event in events if "bytes" in event)
-    assert events[-1]["event"] == "done"
-    assert events[-1]["ok"] is True
-    assert len({event["pid"] for event in events if "pid" in event}) == 3
+    first, *others = [event for event in events if event["event"] == "started"]
+    again = others.pop()
+    assert (first["node"], first["address"]) == (again["node"], again["address"])
+    assert first["pid"] != again["pid"]
+    assert [event["address"] for event in others] == [None] * 3
+    killed = [event["event"] for event in events].index("killed")
+    ready = [event for event in events[:killed] if event["event"] == "ready"]
+    assert len({(event["node"], event["peer"]) for event in ready}) == 12
+    found = {
+        (event["found"], event.get("relay")) for event in ready if first["node"] not in (event["node"], event["peer"])
+    }
+    assert found == {("relay", first["node"])}
+    fetched = [event for event in events if event["event"] == "fetched"]
+    assert len(fetched) == 12 + 6 + 6
+    assert all(event["hash_correct"] and event["bytes"] == 1024 * 1024 for event in fetched)
+    assert (events[-1]["event"], events[-1]["ok"]) == ("done", True)
+
+
+def test_the_demonstration_draws_on_a_terminal_and_ends_on_ctrl_c() -> None:
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(sys.executable, [*CLI, "demo"], ENVIRONMENT | {"TERM": "xterm", "COLUMNS": "80"})
+    shown, children = b"", []
+    with suppress(OSError):  # how a terminal says that nobody is there any more
+        while part := os.read(terminal, 65536):
+            shown += part
+            if not children and b"dialled seed" in shown:
+                children = psutil.Process(pid).children()
+                os.write(terminal, b"\x03")
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
+    assert len(children) == 4
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+    assert b"Traceback" not in shown
 
 
 def test_the_demonstration_fails_when_a_node_dies(start: Start) -> None:
@@ -236,7 +266,7 @@ def test_the_demonstration_leaves_no_process_behind(start: Start, number: int) -
     demo = start("demo", "--json")
     event_of(demo, "started")
     children = psutil.Process(demo.pid).children()
-    assert len(children) == 3
+    assert len(children) == 4
     demo.send_signal(number)
     demo.communicate(timeout=PATIENCE)
     assert demo.returncode in {130, -signal.SIGKILL}

@@ -103,6 +103,7 @@ async def test_a_peer_that_goes_away_is_found_when_it_comes_back(start: NodeFact
     for _ in range(2):
         failed = await watch.next(AttemptFailed, peer=seed.peer_id)
         assert failed.failure.reason == "refused"
+        assert (str(failed.address), failed.origin) == (where, Origin.CONFIGURED)
     back = await start(1, listen=(f"127.0.0.1:{port}",))
     assert (await watch.next(PeerReady)).peer == back.peer_id
 

@@ -33,7 +33,7 @@ def test_dial(world: World, dialer: int, listener: int) -> None:
     world.run()
     assert one.told(v.DialSucceeded) == [v.DialSucceeded(dial, 1, two.id)]
     assert one.told(v.PeerReady) == [v.PeerReady(1, two.id, True, True, address(listener))]
-    assert two.told(v.PeerReady) == [v.PeerReady(1, one.id, False, True, None)]
+    assert two.told(v.PeerReady) == [v.PeerReady(1, one.id, False, True, None, source=f"10.0.0.{dialer}")]
     for side in (one, two):
         assert [notice.milestone for notice in side.told(v.Progressed)] == ["ice", "dtls", "open", "authenticated"]
         assert side.told(v.Admit) == [v.Admit(1)]

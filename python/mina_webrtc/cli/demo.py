@@ -1,31 +1,31 @@
-"""`mina-webrtc demo`: three nodes in three processes connect and fetch a block from each other."""
+"""`mina-webrtc demo`: four nodes in four processes find each other, lose the one that brought them together, and get it
+back."""
 
 from __future__ import annotations
 
 import asyncio
-import json as jsonlib
-import os
-import sys
-import time
-from contextlib import suppress
-from itertools import combinations
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from collections.abc import Coroutine, Iterable
+from itertools import permutations
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from mina_webrtc.cli.demo_process import Child, DemoError
 from mina_webrtc.cli.options import Json, Level, LogJson, LogLevel, Loop, LoopName
 from mina_webrtc.cli.shell import run, set_up_logging
-from mina_webrtc.errors import MinaWebrtcError
 
 if TYPE_CHECKING:
-    from asyncio.subprocess import Process
-
     from mina_webrtc.cli.demo_view import View
+    from mina_webrtc.identity import SecretKey
 
-NAMES = ("Alice", "Bob", "Carol")
+T = TypeVar("T")
+Pair = tuple[str, str]
+
+FIRST, *OTHERS = NAMES = ("Alice", "Bob", "Carol", "Dave")
 BLOCK_SIZE = 1024 * 1024
-_ENDED = {"ok": False, "error": "its process ended"}
+QUICK = {"consent": 5.0, "reconnect": 1.0, "ask_peers": 1.0}
+"""Shorter than usual, so that nobody waits: silence until a peer counts as gone (12 s), and until it is dialled again
+(30 s)."""
 
 Timeout = Annotated[float, typer.Option("--timeout", "-t", min=1.0, max=60.0, help="Seconds until it gives up.")]
 
@@ -37,11 +37,13 @@ def demo(
     log_level: LogLevel = Level.warning,
     log_json: LogJson = False,
 ) -> None:
-    """Connect three nodes on this machine and let them exchange blocks.
+    """Let four nodes on this machine find each other and exchange blocks.
 
-    Three processes are started, each with a node that connects to the others. Every node asks every other for a block
-    of 1 MiB, over WebRTC data channels, and checks the answer by its hash. The nodes have new identities and talk on
-    the loopback interface only. Ends by itself; the exit code is 0 only if everything worked.
+    Four processes are started. Three of the nodes know only the address of the first, and cannot be dialled; they find
+    each other through it, by relay signaling. Every node fetches a block of 1 MiB from every other one and checks it by
+    its hash. Then the first is killed, and the others go on without it; it comes back, and they find it again. The
+    nodes have new identities and talk on the loopback interface only. Ends by itself; the exit code is 0 only if all of
+    this was seen.
 
     \b
     Examples:
@@ -52,155 +54,159 @@ def demo(
 
     set_up_logging(log_level, log_json)
     arguments = (log_level.value, "json" if log_json else "text", loop.value)
-    view = make_view(NAMES, BLOCK_SIZE, json)
-    with view:
+    with make_view(NAMES, json) as view:
         try:
-            run(lambda: _demonstrate(view, arguments, timeout), loop)
+            run(lambda: _demonstrate(Play(view, arguments), view, timeout), loop)
         except DemoError as error:
             view.failed(str(error))
             raise typer.Exit(1) from None
 
 
-class DemoError(MinaWebrtcError):
-    """A part of the demonstration failed; the message says which."""
-
-
-class Child:
-    """A worker process, its orders and its replies."""
-
-    def __init__(self, name: str, process: Process) -> None:
-        self.name = name
-        self.process = process
-        self.hello: dict[str, Any] = {}
-        self._ended = False
-        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {0: asyncio.get_running_loop().create_future()}
-        self._progress: dict[int, Any] = {}
-        self._reading = asyncio.create_task(self._read())
-
-    @classmethod
-    async def start(cls, name: str, arguments: tuple[str, ...]) -> Self:
-        """Starts the process and waits until its node listens."""
-        pipe = asyncio.subprocess.PIPE
-        module = "mina_webrtc.cli.demo_worker"
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", module, *arguments), env=_environment(), stdin=pipe, stdout=pipe
-        )
-        return cls(name, process)
-
-    async def started(self) -> None:
-        """Returns when the node listens; `hello` says where."""
-        self.hello = await self._reply(0)
-
-    async def order(self, number: int, progress: Any = None, **words: Any) -> dict[str, Any]:
-        """Gives an order and returns its reply; raises `DemoError` when it could not be carried out."""
-        assert self.process.stdin is not None  # noqa: S101
-        self._progress[number] = progress
-        self.process.stdin.write(jsonlib.dumps({"id": number, **words}).encode() + b"\n")
-        return await self._reply(number)
-
-    async def stop(self, patience: float) -> int:
-        """Ends the process: asks first, kills it `patience` seconds later. Returns its exit code."""
-        if self.process.stdin is not None:
-            self.process.stdin.close()
-        try:
-            async with asyncio.timeout(patience):
-                await self.process.wait()
-        except TimeoutError:
-            self.kill()
-            await self.process.wait()
-        self._reading.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._reading
-        assert self.process.returncode is not None  # noqa: S101
-        return self.process.returncode
-
-    def kill(self) -> None:
-        """Ends the process at once."""
-        with suppress(ProcessLookupError):
-            self.process.kill()
-
-    async def _reply(self, number: int) -> dict[str, Any]:
-        future = self._waiting.setdefault(number, asyncio.get_running_loop().create_future())
-        reply = _ENDED if self._ended else await future
-        if not reply["ok"]:
-            raise DemoError(f"{self.name}: {reply['error']}")
-        return reply
-
-    async def _read(self) -> None:
-        assert self.process.stdout is not None  # noqa: S101
-        while line := await self.process.stdout.readline():
-            reply = jsonlib.loads(line)
-            if "progress" in reply:
-                if show := self._progress.get(reply["id"]):
-                    show(reply["progress"])
-            elif (future := self._waiting.get(reply["id"])) is not None and not future.done():
-                future.set_result(reply)
-        self._ended = True
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_result(_ENDED)
-
-
-def _environment() -> dict[str, str]:
-    """The child runs this very package, whatever lies in the working directory."""
-    here = str(Path(__file__).parents[2])
-    others = os.environ.get("PYTHONPATH")
-    return os.environ | {"PYTHONPATH": os.pathsep.join([here, others] if others else [here])}
-
-
-async def _demonstrate(view: View, arguments: tuple[str, ...], timeout: float) -> None:
-    children: list[Child] = []
-    started = time.monotonic()
+async def _demonstrate(play: Play, view: View, timeout: float) -> None:
     try:
         async with asyncio.timeout(timeout):
-            for name in NAMES:
-                children.append(await Child.start(name, arguments))
-            await _play(view, children)
+            await play.run()
     except TimeoutError:
-        raise DemoError(f"it was not over after {timeout:g} s") from None
+        play.abort()
+        raise DemoError(f"it was not over after {timeout:g} s; waiting for {play.missing()}") from None
     except BaseException:
-        for child in children:
-            child.kill()
+        play.abort()
         raise
     finally:
-        codes = await asyncio.gather(*(child.stop(patience=3.0) for child in children))
-    for name, code in zip(NAMES, codes, strict=True):
+        codes = await play.stop()
+    for name, code in codes.items():
         if code != 0:
             raise DemoError(f"{name}: its process ended with exit code {code}")
-    view.done(time.monotonic() - started)
+    view.done()
 
 
-async def _play(view: View, children: list[Child]) -> None:
-    await _all(child.started() for child in children)
-    for child in children:
-        view.started(child.name, child.hello)
-    links = list(combinations(children, 2))
-    await _all(_dial(view, *link, number) for number, link in enumerate(links, 1))
-    ways = [(asker, giver) for one, other in links for asker, giver in ((one, other), (other, one))]
-    await _all(_fetch(view, *way, number) for number, way in enumerate(ways, len(links) + 1))
+class Play:
+    """The nodes, and who of them is connected to whom."""
+
+    def __init__(self, view: View, arguments: tuple[str, ...]) -> None:
+        from mina_webrtc.identity import SecretKey
+
+        self._view = view
+        self._arguments = arguments
+        self._keys: dict[str, SecretKey] = {name: SecretKey.random() for name in NAMES}
+        self._names = {str(key.peer_id): name for name, key in self._keys.items()}
+        self._nodes: dict[str, Child] = {}
+        self._killed: list[Child] = []
+        self._links: set[Pair] = set()
+        self._wanted: set[Pair] = set()
+        self._changed = asyncio.Event()
+        self._lost: str | None = None
+        self._over = False
+
+    async def run(self) -> None:
+        """From beginning to end; raises `DemoError` when something does not happen as it should."""
+        await _all(self._spawn(name) for name in NAMES)
+        await self._begin(FIRST, listen=["127.0.0.1:0"])
+        await _all(self._begin(name, seeds=[self._address]) for name in OTHERS)
+        self._view.step(f"the nodes run; {len(OTHERS)} of them know only {FIRST}, and cannot be dialled")
+        await self._until(permutations(NAMES, 2), f"all are connected to all, with nothing but the address of {FIRST}")
+        await self._exchange(permutations(NAMES, 2))
+        port = self._address.split("/")[4]
+        self._kill(FIRST)
+        await self._exchange(permutations(OTHERS, 2))
+        await self._until(permutations(OTHERS, 2), f"the others are connected as before, and miss {FIRST}")
+        await self._spawn(FIRST)
+        await self._begin(FIRST, listen=[f"127.0.0.1:{port}"])
+        await self._until(permutations(NAMES, 2), f"{FIRST} was found again")
+        await self._exchange(pair for pair in permutations(NAMES, 2) if FIRST in pair)
+        self._over = True
+
+    async def stop(self) -> dict[str, int]:
+        """Ends every process and returns the exit codes of those that were not killed on purpose."""
+        codes = await asyncio.gather(*(node.stop(patience=3.0) for node in (*self._nodes.values(), *self._killed)))
+        return dict(zip(self._nodes, codes, strict=False))
+
+    def abort(self) -> None:
+        """Ends every process at once."""
+        for node in self._nodes.values():
+            node.kill()
+
+    def missing(self) -> str:
+        """What is waited for, in words."""
+        pairs = sorted(self._wanted ^ self._links)
+        return ", ".join(f"{one} - {other}" for one, other in pairs[:4]) or "no connection is missing"
+
+    # ------------------------------------------------------------ scenes
+
+    @property
+    def _address(self) -> str:
+        return str(self._nodes[FIRST].hello["address"])
+
+    async def _spawn(self, name: str) -> None:
+        self._nodes[name] = await Child.start(name, self._told, *self._arguments)
+
+    async def _begin(self, name: str, **settings: Any) -> None:
+        node = self._nodes[name]
+        secret = self._keys[name].expose_base58check()
+        await node.begin(secret=secret, min_peers=len(NAMES) - 1, timeouts=QUICK, **settings)
+        self._view.started(name, node.hello)
+
+    async def _until(self, pairs: Iterable[Pair], words: str) -> None:
+        self._wanted = set(pairs)
+        while self._links != self._wanted:
+            if self._lost is not None:
+                raise DemoError(self._lost)
+            self._changed.clear()
+            await self._changed.wait()
+        self._view.step(words)
+
+    def _kill(self, name: str) -> None:
+        node = self._nodes.pop(name)
+        node.kill()
+        self._killed.append(node)
+        self._links = {pair for pair in self._links if pair[0] != name}
+        self._view.killed(name)
+
+    async def _exchange(self, pairs: Iterable[Pair]) -> None:
+        ways = list(pairs)
+        self._view.fetching(len(ways))
+        times = await _all(self._fetch(*way) for way in ways)
+        quickest, slowest = min(times), max(times)
+        amount = f"{len(ways)} blocks of 1 MiB, one each way"
+        self._view.step(f"{amount}, in {quickest:.0f}-{slowest:.0f} ms, every hash correct")
+
+    async def _fetch(self, asker: str, giver: str) -> float:
+        hello = self._nodes[giver].hello
+        reply = await self._nodes[asker].order("fetch", peer=hello["peer"], block=hello["block"])
+        if reply["bytes"] != BLOCK_SIZE:
+            raise DemoError(f"{asker}: the block of {giver} has {reply['bytes']} bytes, not {BLOCK_SIZE}")
+        self._view.fetched(asker, giver, reply["bytes"], reply["ms"])
+        return float(reply["ms"])
+
+    # ------------------------------------------------------------ events
+
+    def _told(self, node: Child, event: dict[str, Any]) -> None:
+        if self._over or self._nodes.get(node.name) is not node:
+            return  # its last words, after it was killed, or after all was seen
+        peer = self._names.get(event.get("peer", ""), "")
+        match event["event"]:
+            case "ended":
+                self._lost = f"{node.name}: its process ended"
+            case "ready":
+                self._links.add((node.name, peer))
+                named = {word: self._names[event[word]] for word in ("relay", "teller") if word in event}
+                self._view.ready(node.name, peer, event | named)
+            case "closed":
+                self._links.discard((node.name, peer))
+                self._view.closed(node.name, peer, event["reason"])
+                if peer in self._nodes:
+                    self._lost = f"{node.name} lost {peer}: {event['reason']}"
+            case "progress":
+                self._view.received(node.name, peer, event["bytes"])
+        self._changed.set()
 
 
-async def _all(jobs: Any) -> None:
+async def _all(jobs: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Runs the jobs side by side; the first failure ends them all and is raised as it is."""
     tasks = [asyncio.ensure_future(job) for job in jobs]
     try:
-        await asyncio.gather(*tasks)
+        return await asyncio.gather(*tasks)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _dial(view: View, one: Child, other: Child, number: int) -> None:
-    reply = await one.order(number, do="dial", address=other.hello["address"])
-    view.connected(one.name, other.name, reply["ms"])
-
-
-async def _fetch(view: View, asker: Child, giver: Child, number: int) -> None:
-    def show(received: int) -> None:
-        view.received(asker.name, giver.name, received)
-
-    reply = await asker.order(number, show, do="fetch", peer=giver.hello["peer"], block=giver.hello["block"])
-    if reply["bytes"] != BLOCK_SIZE:
-        raise DemoError(f"{asker.name}: the block of {giver.name} has {reply['bytes']} bytes, not {BLOCK_SIZE}")
-    view.fetched(asker.name, giver.name, reply["bytes"], reply["ms"])

@@ -33,7 +33,7 @@ from mina_webrtc.cli.options import (
     ice_of,
     usage,
 )
-from mina_webrtc.cli.shell import note, path_json, path_text, run, say, say_json, set_up_logging
+from mina_webrtc.cli.shell import found_json, note, path_json, path_text, run, say, say_json, set_up_logging
 from mina_webrtc.errors import DialError, ListenError, MinaWebrtcError
 
 if TYPE_CHECKING:
@@ -231,11 +231,13 @@ class Report:
         """What others need not know is left out: only peers that come, go, or fail to come. `path` is what a peer that
         is ready is reached over."""
         from mina_webrtc.machines import vocab as v
+        from mina_webrtc.machines.keeping import Origin
+        from mina_webrtc.machines.known import NEUTRAL
+        from mina_webrtc.wire.address import DialAddress
 
         match notice:
-            case v.PeerReady(peer=peer, outgoing=outgoing, marked=marked, origin=origin):
-                told = {"direction": "outgoing" if outgoing else "incoming"}
-                told |= {} if origin is None else {"found": origin.value}
+            case v.PeerReady(peer=peer, outgoing=outgoing, marked=marked):
+                told = {"direction": "outgoing" if outgoing else "incoming", **found_json(notice)}
                 self._line("peer_ready", peer, **told, marked=marked, path=path and self._path(path))
             case v.PeerClosed(peer=peer, failure=failure, replaced=replaced):
                 self._line("peer_closed", peer, reason=failure.reason, detail=failure.detail, replaced=replaced)
@@ -243,12 +245,16 @@ class Report:
                 self._line("offer_rejected", claimed, source=source, reason=reason)
             case v.AttemptFailed(outgoing=False, peer=peer, source=source, failure=failure):
                 self._line("incoming_failed", peer, source=source, stage=failure.stage.value, reason=failure.reason)
+            case v.AttemptFailed(address=DialAddress() as address, origin=Origin.CONFIGURED, failure=failure):
+                if failure.reason not in NEUTRAL:
+                    stage = failure.stage.value
+                    self.dial_failed(address, DialError(stage, failure.reason, failure.detail))
 
     def _path(self, path: IcePath) -> object:
         return path_json(path) if self.as_json else path_text(path)
 
     def dial_failed(self, address: DialAddress, error: MinaWebrtcError) -> None:
-        """A peer of --peer could not be reached."""
+        """An address of --peer or a seed could not be reached."""
         stage = error.stage if isinstance(error, DialError) else "address"
         self._line("dial_failed", address, stage=stage, message=str(error))
 

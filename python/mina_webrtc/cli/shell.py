@@ -14,7 +14,7 @@ import typer
 from mina_webrtc.cli.options import Level, Loop
 
 if TYPE_CHECKING:
-    from mina_webrtc.machines.vocab import IcePath
+    from mina_webrtc.machines.vocab import IcePath, PeerReady
 
 T = TypeVar("T")
 
@@ -108,6 +108,18 @@ def path_json(path: IcePath) -> dict[str, Any]:
     trip = None if path.round_trip is None else milliseconds(path.round_trip)
     fields = {name: getattr(path, name) for name in path.__struct_fields__ if name != "round_trip"}
     return {**fields, "relayed": path.relayed, "round_trip_ms": trip}
+
+
+def found_json(ready: PeerReady) -> dict[str, str]:
+    """How a peer was found: `found` (`relay`, the origin of the address that was dialled, `dialled` for one that the
+    application gave, or `incoming`), who introduced it (`relay`) or told of it (`teller`), and where its offer came
+    from (`source`). What is absent is left out."""
+    if ready.relay is not None:
+        return {"found": "relay", "relay": str(ready.relay)}
+    if not ready.outgoing:
+        return {"found": "incoming"} | ({"source": ready.source} if ready.source else {})
+    found = {"found": "dialled" if ready.origin is None else ready.origin.value}
+    return found | ({"teller": str(ready.teller)} if ready.teller is not None else {})
 
 
 def milliseconds(seconds: float) -> float:

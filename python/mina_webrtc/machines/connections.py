@@ -168,7 +168,7 @@ class Connections:
                 effects.remove(told)
         else:
             self._leave_pending(slot, link)
-            effects.append(AttemptFailed(link.conn, link.outgoing, link.peer, link.source, failure))
+            effects.append(_failed(link, failure))
             if link.outgoing:
                 effects += self._dials.attempt_over(slot, link, failure, now)
             else:
@@ -209,8 +209,7 @@ class Connections:
         self._leave_pending(slot, link)
         slot.ready = self._ready[link.peer] = link.conn
         effects += self._upkeep.peer_ready(link, now)
-        origin = link.known.origin if link.known is not None else None
-        effects.append(PeerReady(link.conn, link.peer, link.outgoing, state.marked, link.address, origin))
+        effects.append(_ready(state))
         effects += self._dials.succeed(slot, link.conn)
         self._drop_rivals(slot, link, effects, now)
 
@@ -231,3 +230,14 @@ class Connections:
             if conn is not None and not beats(self._states[conn].link, link):
                 stage = self._states[conn].stage
                 self._end(conn, Failure(stage, "superseded", SUPERSEDED), effects, now)
+
+
+def _failed(link: Attempt, failure: Failure) -> AttemptFailed:
+    origin = link.known.origin if link.known is not None else None
+    return AttemptFailed(link.conn, link.outgoing, link.peer, link.source, failure, link.address, origin)
+
+
+def _ready(state: Success) -> PeerReady:
+    link, known = state.link, state.link.known
+    origin, teller = (None, None) if known is None else (known.origin, known.teller)
+    return PeerReady(link.conn, link.peer, link.outgoing, state.marked, link.address, origin, teller, link.source)

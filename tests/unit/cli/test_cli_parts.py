@@ -9,9 +9,13 @@ import sys
 
 import pytest
 
-from mina_webrtc.cli.demo_view import JsonView, LineView, LiveView, make_view
+from mina_webrtc import DialAddress, SecretKey
+from mina_webrtc.cli.demo_view import LineView, LiveView, how, make_view
 from mina_webrtc.cli.dial import statistics
-from mina_webrtc.cli.shell import JsonFormatter, TextFormatter
+from mina_webrtc.cli.shell import JsonFormatter, TextFormatter, found_json
+from mina_webrtc.machines.keeping import Origin
+from mina_webrtc.machines.vocab import PeerReady
+from mina_webrtc.wire.address import Relayed
 
 
 def test_statistics_are_those_of_ping() -> None:
@@ -50,32 +54,91 @@ class _Terminal(io.StringIO):
         return True
 
 
-def test_the_live_table_shows_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+FOUND = {
+    "through Alice": {"found": "relay", "relay": "Alice", "outgoing": True},
+    "dialled seed": {"found": "configured", "outgoing": True},
+    "told by Carol": {"found": "learnt", "teller": "Carol", "outgoing": True},
+    "incoming": {"found": "incoming", "source": "127.0.0.1", "outgoing": False},
+    "dialled": {"found": "dialled", "outgoing": True},
+}
+
+
+@pytest.mark.parametrize("words", FOUND)
+def test_how_a_peer_was_found(words: str) -> None:
+    assert how(FOUND[words]) == words
+
+
+def test_how_a_peer_was_found_comes_from_the_notice() -> None:
+    me, relay = (SecretKey.deterministic(index).peer_id for index in (1, 2))
+    direct = DialAddress.parse(f"/{me}/http/127.0.0.1/3000")
+    relayed = DialAddress(me, Relayed(relay))
+    told = [
+        PeerReady(1, me, True, True, direct, Origin.LEARNT, relay),
+        PeerReady(1, me, True, True, direct),
+        PeerReady(1, me, True, True, relayed),
+        PeerReady(1, me, False, True, None, source=f"/p2p/{relay}"),
+        PeerReady(1, me, False, True, None, source="10.0.0.1"),
+    ]
+    assert [found_json(ready) for ready in told] == [
+        {"found": "learnt", "teller": str(relay)},
+        {"found": "dialled"},
+        {"found": "relay", "relay": str(relay)},
+        {"found": "relay", "relay": str(relay)},
+        {"found": "incoming", "source": "10.0.0.1"},
+    ]
+
+
+def test_the_live_picture_shows_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = _Terminal()
     monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setenv("TERM", "xterm")
-    view = make_view(("Alice", "Bob"), 1024 * 1024, as_json=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    view = make_view(("Alice", "Bob"), as_json=False)
     assert isinstance(view, LiveView)
     with view:
         view.started("Alice", {"peer": "2alice"})
-        view.connected("Alice", "Bob", 45.0)
+        view.ready("Bob", "Alice", FOUND["dialled seed"])
+        view.ready("Alice", "Bob", FOUND["through Alice"] | {"outgoing": False})
+        view.fetching(2)
         view.received("Alice", "Bob", 512 * 1024)
-        view.fetched("Alice", "Bob", 1024 * 1024, 200.0)
-        view.done(1.0)
+        view.fetched("Bob", "Alice", 1024 * 1024, 200.0)
+        view.step("all are connected")
+        view.done()
     shown = screen.getvalue()
-    for text in ("2alice", "45 ms", "1 MiB in 200 ms", "hash correct", "1.0/2.0 MiB"):
+    for text in ("2alice", "→ dialled seed", "← through Alice", "1.5/2 MiB", "all are connected", "done"):
         assert text in shown
 
 
+def test_a_killed_node_loses_its_row_of_the_live_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = _Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    view = make_view(("Alice", "Bob"), as_json=False)
+    view.ready("Alice", "Bob", FOUND["incoming"])
+    view.killed("Alice")
+    view.closed("Bob", "Alice", "lost")
+    with view:
+        pass
+    shown = screen.getvalue()
+    assert "incoming" not in shown
+    assert all(text in shown for text in ("killed", "gone"))
+
+
 def test_without_a_terminal_there_are_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    view = make_view(("Alice", "Bob"), 1, as_json=False)
+    view = make_view(("Alice", "Bob"), as_json=False)
     assert type(view) is LineView
-    view.fetched("Alice", "Bob", 1024 * 1024, 200.0)
-    assert capsys.readouterr().out == "Alice <- Bob: 1 MiB in 200 ms, SHA-256 correct\n"
+    view.ready("Alice", "Bob", FOUND["dialled seed"] | {"ms": 45.4})
+    view.ready("Bob", "Alice", FOUND["through Alice"] | {"outgoing": False})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" s  ")[1] for line in lines] == [
+        "Alice: Bob is ready, dialled seed, 45 ms",
+        "Bob: Alice is ready, incoming through Alice",
+    ]
 
 
 def test_a_failed_demonstration_says_so_in_json(capsys: pytest.CaptureFixture[str]) -> None:
-    view = make_view(("Alice", "Bob"), 1, as_json=True)
-    assert isinstance(view, JsonView)
+    view = make_view(("Alice", "Bob"), as_json=True)
     view.failed("Bob: its process ended")
-    assert json.loads(capsys.readouterr().out) == {"event": "done", "ok": False, "error": "Bob: its process ended"}
+    last = json.loads(capsys.readouterr().out)
+    assert last.pop("seconds") >= 0
+    assert last == {"event": "done", "ok": False, "error": "Bob: its process ended"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mina_webrtc.identity import PeerId
 from mina_webrtc.machines.keeping import Origin
 from mina_webrtc.machines.vocab.base import Effect, Failure, IcePath
-from mina_webrtc.wire.address import DialAddress
+from mina_webrtc.wire.address import DialAddress, Relayed, SignalingMethod
 
 
 class Notice(Effect, frozen=True):
@@ -41,18 +41,22 @@ class OfferRejected(Notice, frozen=True):
 
 
 class AttemptFailed(Notice, frozen=True):
-    """An attempt ended in Error. `peer` is who we dialled or who the offer claims to come from: not authenticated."""
+    """An attempt ended in Error. `peer` is who we dialled or who the offer claims to come from: not authenticated.
+    `address` is what was dialled; `origin`: where it came from, if the node dialled it by itself."""
 
     conn: int
     outgoing: bool
     peer: PeerId
     source: str | None
     failure: Failure
+    address: DialAddress | None = None
+    origin: Origin | None = None
 
 
 class PeerReady(Notice, frozen=True):
-    """A peer is authenticated and can be used. `marked`: it carries this project's mark (§6). `origin`: where its
-    address came from, if the node dialled it by itself."""
+    """A peer is authenticated and can be used. `marked`: it carries this project's mark (§6). `address` is what was
+    dialled; `origin`: where that came from, if the node dialled it by itself, and `teller`: who told it. `source`:
+    where the offer of an incoming peer came from, an IP or `/p2p/{relay}`."""
 
     conn: int
     peer: PeerId
@@ -60,6 +64,16 @@ class PeerReady(Notice, frozen=True):
     marked: bool
     address: DialAddress | None
     origin: Origin | None = None
+    teller: PeerId | None = None
+    source: str | None = None
+
+    @property
+    def relay(self) -> PeerId | None:
+        """Through whom offer and answer went."""
+        method = self.address.method if self.address is not None else None
+        if method is None and self.source is not None and self.source.startswith("/p2p/"):
+            method = SignalingMethod.parse(self.source)
+        return method.relay if isinstance(method, Relayed) else None
 
 
 class PeerClosed(Notice, frozen=True):
