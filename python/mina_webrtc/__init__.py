@@ -21,6 +21,7 @@ from mina_webrtc.identity import ChainId, Cipher, PeerId, PublicKey, SecretKey, 
 from mina_webrtc.keyfile import load_key, save_key
 from mina_webrtc.wire.address import DialAddress, Host, Libp2pAddress, SignalingMethod, parse_address
 from mina_webrtc.wire.auth import ConnectionAuth, ConnectionAuthEncrypted
+from mina_webrtc.wire.channels import Topic
 from mina_webrtc.wire.messages import Rpc
 from mina_webrtc.wire.signal import (
     Answer,
@@ -73,6 +74,7 @@ __all__ = [
     "Signature",
     "Timeouts",
     "Timings",
+    "Topic",
     "__version__",
     "backend",
     "load_key",

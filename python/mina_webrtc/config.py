@@ -9,7 +9,7 @@ from pathlib import Path
 from mina_webrtc.errors import AddressError, ConfigError
 from mina_webrtc.identity import ChainId, SecretKey
 from mina_webrtc.machines.keeping import Keeping
-from mina_webrtc.machines.vocab import Settings
+from mina_webrtc.machines.vocab import Settings, Spreading
 from mina_webrtc.wire.address import DialAddress, Host, Http, Relayed, SignalingMethod
 from mina_webrtc.wire.ice_url import IceServer, TurnLogin
 
@@ -49,6 +49,19 @@ class Limits:
     max_source_faults: int = 16
     """Faults of strangers from one source address within `timeouts.ban` before its offers are refused for that long; a
     NAT may hide several, each of which may fail four times at once."""
+    item_batch: int = 32
+    """Items that one poll asks a peer for on channels 4 to 6, 255 at most (§7): what a peer can make this node hold."""
+    max_items_queued: int = 512
+    """Items that wait for one peer's poll on each of channels 4 to 6; the oldest is dropped beyond. All peers share
+    their bytes, 2 KiB each at most."""
+    max_item_handlers: int = 32
+    """Items that the application examines at a time."""
+    max_items_waiting: int = 4096
+    """Items that the application has not judged yet: what 100 peers may send at once on one channel, and a little."""
+    item_bytes: int = 256 * 1024 * 1024
+    """Their bytes: eight of the largest blocks (32 MiB, §7); all others are at most 2 KiB."""
+    items_remembered: int = 16_384
+    """Ids of items that are done with, on each of channels 3 to 6; one that is forgotten is examined again."""
     early_data: int = 64 * 1024
     """Bytes kept unparsed per connection before authentication (§6)."""
     receive_credit: int = 1024 * 1024
@@ -71,6 +84,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         _check_positive(self)
+        if self.item_batch > 255:
+            raise ConfigError(f"item_batch must be at most 255, not {self.item_batch}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,7 +110,11 @@ class Timeouts:
     caution: float = 3.0
     """First messages on channels 1–8 towards peers without the mark (§6)."""
     handler: float = 60.0
-    """How long an application handler may take; every rpc of §7 but the staged ledger has given up before."""
+    """How long an application handler may take; every rpc of §7 but the staged ledger has given up before. An item that
+    is not judged in time is dropped."""
+    items: float = 30.0
+    """For items that a peer has announced (§7) to come: a batch is 64 KiB at most. Longer than `consent`, so that a
+    peer that vanished is noticed as such."""
     relay: float = 10.0
     """As a relay: for asker and target each to answer (§9). Gathering may take 3 s, and a dial gives up after 15 s."""
     relay_rest: float = 60.0
@@ -294,6 +313,15 @@ class Config:
                 ban=self.timeouts.ban,
                 max_source_faults=self.limits.max_source_faults,
                 learnt_networks=tuple(ip_network(text) for text in self.learnt_networks),
+            ),
+            spreading=Spreading(
+                batch=self.limits.item_batch,
+                max_queued=self.limits.max_items_queued,
+                max_handlers=self.limits.max_item_handlers,
+                max_waiting=self.limits.max_items_waiting,
+                max_waiting_bytes=self.limits.item_bytes,
+                memory=self.limits.items_remembered,
+                timeout=self.timeouts.items,
             ),
         )
 

@@ -23,6 +23,7 @@ from mina_webrtc.machines.keeping import Known, Origin
 from mina_webrtc.services.base import ChannelSpec, TransportSettings, TransportStats
 from mina_webrtc.services.budget import Budget
 from mina_webrtc.services.driver import Driver, Handler
+from mina_webrtc.services.items import Interest, ItemHandler, ItemId, digest
 from mina_webrtc.services.keys import Keys
 from mina_webrtc.services.peerdb import PeerDb
 from mina_webrtc.services.seeds import SeedPages, read_list
@@ -30,7 +31,7 @@ from mina_webrtc.services.signaling import Signaling, loopback_only
 from mina_webrtc.services.transport_aiortc import AiortcTransports
 from mina_webrtc.store import Store
 from mina_webrtc.wire.address import DialAddress, Libp2pAddress
-from mina_webrtc.wire.channels import Channel
+from mina_webrtc.wire.channels import Channel, Topic
 from mina_webrtc.wire.messages import Rpc, decode_initial_peers
 
 log = logging.getLogger("mina_webrtc.node")
@@ -160,6 +161,7 @@ class Node:
         self._marks: dict[int, dict[str, float]] = {}
         self._paths: dict[int, v.IcePath] = {}
         self._handlers: dict[int, Handler] = {}
+        self._interests: dict[Topic, Interest] = {}
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -192,6 +194,7 @@ class Node:
             self._notice,
         )
         driver.handlers = self._handlers
+        driver.items.interests = self._interests
         self._store, self._driver, self._signaling = store, driver, signaling
         try:
             known = await self._remembered()
@@ -204,6 +207,8 @@ class Node:
             await self.close()
             raise
         log.info("started", extra={"details": {"peer": str(self.peer_id), "seed": store.state()["seed"]}})
+        for topic in self._interests:
+            driver.dispatch(v.ItemsWanted(topic.channel))
         driver.dispatch(v.AddressesGiven(known))
         self._join(seeds)
         times = config.timeouts
@@ -256,6 +261,34 @@ class Node:
         if rpc == Rpc.INITIAL_PEERS:
             raise ValueError("InitialPeers is answered by the node itself")
         self._handlers[Rpc(rpc)] = handler
+
+    def on_item(self, topic: Topic, handler: ItemHandler, *, id: ItemId = digest) -> None:
+        """Asks all peers for a topic's items from now on, and has each examined once by
+        `async handler(peer id, payload) -> bool | None`: True hands it on to the other peers, False disconnects whoever
+        sent it and counts it against them, None does neither. A handler that fails, or takes longer than
+        `Timeouts.handler`, counts as None.
+
+        `id(payload)` says which items are the same; it must depend on the whole payload. By default it is a hash. It
+        runs in the event loop, before anything is known of the item; when it fails the item is dropped. A later call
+        for the same topic replaces both functions.
+        """
+        topic = Topic(topic)
+        new = topic not in self._interests
+        self._interests[topic] = Interest(handler, id)
+        if new and self._driver is not None:
+            self._driver.dispatch(v.ItemsWanted(topic.channel))
+
+    def broadcast(self, topic: Topic, payload: bytes) -> int:
+        """Sends an item to every ready peer, when that peer asks, and returns how many peers that are; those that sent
+        it themselves are not among them, and an item that went out before goes nowhere again. The last best tip also
+        goes to peers that become ready later. A best effort: a peer that does not ask misses the oldest items.
+
+        Raises `ValueError` for a payload beyond `topic.max_payload`, `ClosedError`.
+        """
+        topic = Topic(topic)
+        if not 0 < len(payload) <= topic.max_payload:
+            raise ValueError(f"{len(payload)} bytes, an item of {topic.name} has 1 to {topic.max_payload}")
+        return self._running().items.broadcast(topic, bytes(payload))
 
     def events(self) -> EventStream:
         """What happens from now on: values of `mina_webrtc.machines.vocab.Notice`, until the node is closed."""

@@ -142,6 +142,7 @@ EVENTS: dict[str, v.Event] = {
     "TimerFired DISCOVERED": v.TimerFired(v.Timer.DISCOVERED, CONN, 0),
     "TimerFired REST": v.TimerFired(v.Timer.REST, CONN, 0),
     "TimerFired EXCHANGED": v.TimerFired(v.Timer.EXCHANGED, CONN, 0),
+    "TimerFired ITEMS": v.TimerFired(v.Timer.ITEMS, CONN, Channel.SNARK),
 }
 
 UNMARKED, MARKED = Way(CONN, Channel.RPC, 3.0), Way(CONN, Channel.RPC, 0.0)

@@ -36,7 +36,7 @@ def check(side: Side) -> None:
     attempts = {conn for conn, state in peers._states.items() if not isinstance(state, Success)}
     assert {conn for timer, conn, _ in armed if timer is Timer.ATTEMPT} == attempts
     assert {conn for timer, conn, _ in armed if timer is Timer.YIELD} == set(peers._dials._given_way)
-    ours = (Timer.YIELD, Timer.OFFER_MEMORY, Timer.UPKEEP, Timer.PAIRS)
+    ours = (Timer.YIELD, Timer.OFFER_MEMORY, Timer.UPKEEP, Timer.PAIRS, Timer.ITEM_HANDLER)
     assert {conn for timer, conn, _ in armed if timer not in ours} <= set(peers._states)
     assert all(count == 1 for count in side.gone.values())
     assert peers._admission.pending == sum(len(slot.incoming) for slot in peers._slots.values())

@@ -88,6 +88,10 @@ def test_every_event_of_a_connection_has_a_case() -> None:
         v.AddressesGiven,
         v.OfferOpened,
         v.AnswerSealed,
+        v.ItemsWanted,
+        v.BroadcastMade,
+        v.ItemNamed,
+        v.ItemHandled,
     }  # never reach one connection's machine
     assert {type(event) for event in EVENTS.values()} == set(v.Event.__subclasses__()) - of_peers
     assert tuple(EVENTS) == table.CASES

@@ -41,6 +41,10 @@ KEEPING = Keeping(
     learnt_networks=(ip_network("127.0.0.0/8"),),
 )
 
+SPREADING = v.Spreading(
+    batch=4, max_queued=8, max_handlers=2, max_waiting=16, max_waiting_bytes=1 << 20, memory=64, timeout=30.0
+)
+
 
 def settings(index: int, **changes: Any) -> Settings:
     """The settings of the node with key `index`."""
@@ -69,6 +73,7 @@ def settings(index: int, **changes: Any) -> Settings:
         "allow_loopback": True,
         "allow_link_local": False,
         "keeping": KEEPING,
+        "spreading": SPREADING,
     }
     return Settings(**(defaults | changes))
 
@@ -139,6 +144,8 @@ class Side:
         self.ends: dict[int, End] = {}
         self.nonces: dict[int, set[bytes]] = {}
         self.handlers: dict[int, Callable[[bytes], bytes | None]] = {}
+        self.examine: Callable[[v.HandleItem], bool | None] | None = lambda effect: True
+        """None: nobody answers."""
         self.dials = 0
         self.dialled_at: list[float] = []
         self.gone: Counter[int] = Counter()
@@ -295,6 +302,13 @@ class Side:
         handler = self.handlers.get(effect.kind)
         body = handler(effect.body) if handler else None
         self.local(v.RequestHandled(effect.conn, effect.rpc_id, body))
+
+    def _NameItem(self, effect: v.NameItem) -> None:
+        self.local(v.ItemNamed(effect.item, sha256(effect.payload).digest()))
+
+    def _HandleItem(self, effect: v.HandleItem) -> None:
+        if self.examine is not None:
+            self.local(v.ItemHandled(effect.item, self.examine(effect)))
 
 
 class World:

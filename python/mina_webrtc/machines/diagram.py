@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mina_webrtc.machines.table import INCOMING, LANE, OUTGOING, Cause, Move, Outcome, Table, state_of
+from mina_webrtc.machines.table_items import ITEMS
 from mina_webrtc.machines.table_relay import RELAY
 from mina_webrtc.machines.vocab import Timer
 
@@ -40,6 +41,7 @@ MACHINES: tuple[tuple[str, str, str, Table], ...] = (
         LANE,
     ),
     *RELAY,
+    *ITEMS,
 )
 
 
@@ -116,6 +118,8 @@ DEADLINES = {
     Timer.EXCHANGED: "as a relay: the target owes its answer",
     Timer.REST: "as a relay: the asker that refused may be asked again",
     Timer.PAIRS: "as a relay: the oldest introduction may be repeated",
+    Timer.ITEMS: "the peer owes items that it has announced",
+    Timer.ITEM_HANDLER: "our application owes its judgement of an item; it is dropped",
     Timer.UPKEEP: "a known address may be dialled again, a peer asked again, or room is to be made",
 }
 

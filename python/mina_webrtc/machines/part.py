@@ -33,6 +33,10 @@ from mina_webrtc.wire.messages import Message, decode_message, encode_message
 Effects = list[Effect]
 
 
+class Stalled(RemoteProtocolError):
+    """The peer owes something and time is over. It may be the way's fault: the connection ends, nobody is blamed."""
+
+
 class Part(Struct, frozen=True, kw_only=True):
     """One channel's machine. `unsent`: messages given to the lane and not on the wire yet."""
 

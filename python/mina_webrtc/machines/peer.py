@@ -2,9 +2,8 @@
 
     Success → Error
 
-Channel 1 is `discovery`, 2 `exchange`, 7 `rpc`. Channels 3–6 and 8 have no machine yet: what a peer sends on them (the
-reference sends `GetNext` as soon as it is ready) is ignored and counted, and answered by nobody, which is an open poll
-there, a legal wait without end. Their sizes are bounded by the frames below.
+Channel 1 is `discovery`, 2 `exchange`, 3–6 `propagation`, 7 `rpc`. Channel 8 has no machine yet: what a peer sends on
+it is ignored and counted, and answered by nobody. Its size is bounded by the frames below.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ from msgspec.structs import replace
 from mina_webrtc.errors import LocalProtocolError, RemoteProtocolError
 from mina_webrtc.machines.discovery import Discovery
 from mina_webrtc.machines.exchange import Exchange
-from mina_webrtc.machines.part import Part
+from mina_webrtc.machines.part import Part, Stalled
+from mina_webrtc.machines.propagation import SPECS, Propagation
 from mina_webrtc.machines.rpc import Requests
 from mina_webrtc.machines.state import Attempt, State, Step
 from mina_webrtc.machines.vocab import (
@@ -49,7 +49,11 @@ from mina_webrtc.wire.sdp import Mark
 
 Machine = Part | Requests
 
-PARTS: dict[Channel, type[Part]] = {Channel.DISCOVERY: Discovery, Channel.EXCHANGE: Exchange}
+PARTS: dict[Channel, type[Part]] = {
+    Channel.DISCOVERY: Discovery,
+    Channel.EXCHANGE: Exchange,
+    **dict.fromkeys(SPECS, Propagation),
+}
 TIMERS = {
     Timer.DISCOVERED: Channel.DISCOVERY,
     Timer.REST: Channel.DISCOVERY,
@@ -57,7 +61,7 @@ TIMERS = {
     Timer.RPC_REPLY: Channel.RPC,
     Timer.HANDLER: Channel.RPC,
 }
-"""Whose deadlines they are; those of CAUTION name their channel."""
+"""Whose deadlines they are; those of CAUTION and ITEMS name their channel."""
 
 
 class Success(State, frozen=True):
@@ -117,7 +121,7 @@ class Success(State, frozen=True):
                 return self._left(event, now)
             case RequestMade() | RequestCancelled() | RequestHandled():
                 return self._pass(Channel.RPC, event, now)
-            case TimerFired(timer=Timer.CAUTION, key=channel):
+            case TimerFired(timer=Timer.CAUTION | Timer.ITEMS, key=channel):
                 return self._pass(channel, event, now)
             case TimerFired(timer=timer):
                 return self._pass(TIMERS[timer], event, now) if timer in TIMERS else self.ignore(event)
@@ -150,6 +154,8 @@ class Success(State, frozen=True):
             return (self, []) if isinstance(event, ChannelOpened) else self.ignore(event)
         try:
             return self._tell(channel, event, now)
+        except Stalled as error:
+            return self.fail(Stage.CLOSED, "stalled", str(error))
         except RemoteProtocolError as error:
             return self._breach(str(error))
 

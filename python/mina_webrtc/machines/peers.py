@@ -23,6 +23,7 @@ from mina_webrtc.machines.admission import Refusal, source_key
 from mina_webrtc.machines.connections import BANNED, Connections
 from mina_webrtc.machines.dials import undiallable
 from mina_webrtc.machines.followers import Followers
+from mina_webrtc.machines.gossip import Gossip, items
 from mina_webrtc.machines.introductions import Introductions
 from mina_webrtc.machines.keeping import Known
 from mina_webrtc.machines.peer import Success
@@ -33,6 +34,7 @@ from mina_webrtc.machines.state import Attempt
 from mina_webrtc.machines.vocab import (
     AddressesGiven,
     AnswerSealed,
+    BroadcastMade,
     CloseRequested,
     CompleteRequest,
     DialCancelled,
@@ -45,6 +47,9 @@ from mina_webrtc.machines.vocab import (
     Failure,
     Fault,
     Ignored,
+    ItemHandled,
+    ItemNamed,
+    ItemsWanted,
     OfferOpened,
     OfferReceived,
     OfferRejected,
@@ -77,7 +82,8 @@ class Peers(Connections):
         self._followers = Followers()
         self._introductions = Introductions(settings, self)
         self._relayed = RelayedOffers(settings, self)
-        for component in (self._introductions, self._relayed):
+        self._gossip = Gossip(settings, self)
+        for component in (self._introductions, self._relayed, self._gossip):
             component.follow(self._followers)
         self._own: dict[type[Event], Callable[[Any, float], Effects]] = {
             DialRequested: self._dial,
@@ -90,6 +96,10 @@ class Peers(Connections):
             TimerFired: self._timer,
             OfferOpened: self._relayed.opened,
             AnswerSealed: self._relayed.sealed,
+            ItemsWanted: self._gossip.want,
+            BroadcastMade: self._gossip.broadcast,
+            ItemNamed: self._gossip.named,
+            ItemHandled: self._gossip.handled,
         }
 
     def on(self, event: Event, now: float) -> Effects:
@@ -119,6 +129,7 @@ class Peers(Connections):
             if isinstance(state, Success):
                 requests = state.requests
                 counts = {"asked": len(requests.asked), "asking": len(requests.asking)}
+                counts |= items(state)
                 ready.append({**entry, "marked": state.marked, **counts})
             else:
                 attempts.append({**entry, "state": type(state).__name__, "source": link.source})
@@ -133,6 +144,7 @@ class Peers(Connections):
             **self._upkeep.scores.state(),
             "introductions": self._introductions.state(),
             "relayed": self._relayed.state(),
+            "items": self._gossip.state(),
         }
 
     # ------------------------------------------------------------ for the components
@@ -147,6 +159,15 @@ class Peers(Connections):
         failure = undiallable(address, self._me) or self._too_many() or self._no_room()
         slot = self._slots.get(address.peer) or Slot(address.peer)
         return [] if failure is not None or slot.outgoing is not None else self._attempt(slot, address, 0, now)
+
+    def expel(self, peer: PeerId, failure: Failure, now: float) -> Effects:
+        """Ends a ready peer's connection for its own fault; a peer that is gone by now is still blamed."""
+        conn = self._ready.get(peer)
+        if conn is None:
+            return self._upkeep.breached(peer, now)
+        effects: Effects = []
+        self._end(conn, failure, effects, now)
+        return effects
 
     # ------------------------------------------------------------ the application
 
@@ -293,6 +314,8 @@ class Peers(Connections):
             return self._admission.forget(now)
         if event.timer is Timer.PAIRS:
             return self._introductions.forget(now)
+        if event.timer is Timer.ITEM_HANDLER:
+            return self._gossip.expired(event.key, now)
         if event.timer is Timer.UPKEEP:
             self._upkeep.fired()
             return []

@@ -75,6 +75,7 @@ CASES = (
     "TimerFired DISCOVERED",
     "TimerFired REST",
     "TimerFired EXCHANGED",
+    "TimerFired ITEMS",
 )
 """The cases of the events of one connection. `n` is any of the channels 1–6 and 8."""
 
@@ -84,7 +85,7 @@ STAY = Move(())
 END = Move(("Error",))
 LATE, PEER, BUG = Cause.LATE, Cause.PEER, Cause.BUG
 
-_CHANNEL_TIMERS = tuple(f"TimerFired {name}" for name in ("CAUTION", "DISCOVERED", "REST", "EXCHANGED"))
+_CHANNEL_TIMERS = tuple(f"TimerFired {name}" for name in ("CAUTION", "DISCOVERED", "REST", "EXCHANGED", "ITEMS"))
 _IDLE_TIMERS = (*_CHANNEL_TIMERS, "TimerFired RPC_REPLY", "TimerFired HANDLER")
 
 

@@ -134,9 +134,11 @@ class Upkeep:
         if replaced:
             return []
         effects = self.known.lost(link.peer, now, ours=failure.reason in OURS)
-        if failure.fault is Fault.PEER and self.scores.breach(link.peer, now):
-            effects.append(PeerBanned(link.peer, self._keeping.ban))
-        return effects
+        return effects + (self.breached(link.peer, now) if failure.fault is Fault.PEER else [])
+
+    def breached(self, peer: PeerId, now: float) -> Effects:
+        """A peer that had authenticated broke the protocol."""
+        return [PeerBanned(peer, self._keeping.ban)] if self.scores.breach(peer, now) else []
 
     def heard(self, conn: int, addresses: Iterable[DialAddress], now: float) -> Effects:
         """A peer that was asked has answered."""

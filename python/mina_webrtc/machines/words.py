@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from mina_webrtc.identity import PublicKey
 from mina_webrtc.machines.vocab import Effect
+from mina_webrtc.wire.channels import Channel
 from mina_webrtc.wire.signal import EncryptedAnswer, EncryptedOffer
 
 
@@ -75,3 +76,13 @@ class OfferCame(Word, frozen=True):
 
 class AnswerLeft(Word, frozen=True):
     """Our answer to the last offer that the peer passed on is on the wire."""
+
+
+# ---------------------------------------------------------------- channels 3 to 6
+
+
+class ItemCame(Word, frozen=True):
+    """The peer has sent an item that we asked for."""
+
+    channel: Channel
+    payload: bytes

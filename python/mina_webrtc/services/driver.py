@@ -36,6 +36,7 @@ from mina_webrtc.services.base import (
     TransportSettings,
     TransportStats,
 )
+from mina_webrtc.services.items import Items
 from mina_webrtc.services.keys import Keys
 from mina_webrtc.services.link import Link
 from mina_webrtc.store import Store
@@ -69,6 +70,7 @@ class Driver:
         self._offers = offers
         self._on_notice = on_notice
         self.handlers: dict[int, Handler] = {}
+        self.items = Items(self.dispatch)
         self.memory: AddressMemory | None = None
         self._queue: deque[v.Event] = deque()
         self._draining = False
@@ -105,6 +107,7 @@ class Driver:
             v.AbandonRequest: self._abandon_request,
             v.CompleteRequest: self._complete_request,
             v.FailRequest: self._fail_request,
+            **self.items.performers,
         }
 
     # ------------------------------------------------------------ what the façade calls
@@ -164,6 +167,7 @@ class Driver:
         for future in waiting:
             if not future.done():
                 future.set_exception(ClosedError("the node was closed"))
+        await self.items.close()
         await self._offers.close()
         while self._closing:
             await asyncio.gather(*self._closing)

@@ -20,6 +20,7 @@ from mina_webrtc.machines.keeping import Known, Origin
 from mina_webrtc.machines.vocab import AuthVerdict
 from mina_webrtc.store import Store
 from mina_webrtc.testing.ends import MAX_MESSAGE, End
+from mina_webrtc.testing.items import SimItems
 from mina_webrtc.testing.network import Exchange, Network
 from mina_webrtc.testing.seals import NONCE, WEAK, make_sdp, read_ends, seal, unseal
 from mina_webrtc.wire.address import DialAddress, Http, Relayed
@@ -65,6 +66,7 @@ class SimNode:
         self.signals: dict[int, Exchange] = {}
         """Those to ours."""
         self.handler: Handler = no_handler
+        self.items = SimItems(self)
         self.watch: Watch | None = None
         self.on_step: Callable[[SimNode, v.Event | None, Sequence[v.Effect]], None] | None = None
         self.times: array[int] | None = None
@@ -102,6 +104,7 @@ class SimNode:
             v.AbandonRequest: self._abandon_request,
             v.CompleteRequest: self._told,
             v.FailRequest: self._told,
+            **self.items.performers,
         }
         network.join(self)
 

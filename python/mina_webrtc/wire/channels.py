@@ -40,6 +40,25 @@ class Channel(IntEnum):
         return self is not Channel.AUTH
 
 
+class Topic(IntEnum):
+    """What is handed on from peer to peer; the values are those of the channels."""
+
+    BEST_TIP = 3
+    TRANSACTION = 4
+    SNARK = 5
+    SNARK_JOB_COMMITMENT = 6
+
+    @property
+    def channel(self) -> Channel:
+        """Where it is handed on."""
+        return Channel(self)
+
+    @property
+    def max_payload(self) -> int:
+        """Bytes of the largest item: a message is that and one byte."""
+        return self.channel.max_message - 1
+
+
 UNASKED = 64 * 1024
 """Bytes of the largest message that comes without being asked for. §7 lets nobody send what was not asked for, so only
 answers can be larger; requests, and what announces items, are far smaller."""

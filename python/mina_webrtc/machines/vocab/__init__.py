@@ -7,5 +7,6 @@ frozen values, carry public data only (no secret key, no shared key), and repeat
 from mina_webrtc.machines.vocab.base import *
 from mina_webrtc.machines.vocab.effects import *
 from mina_webrtc.machines.vocab.events import *
+from mina_webrtc.machines.vocab.items import *
 from mina_webrtc.machines.vocab.notices import *
 from mina_webrtc.machines.vocab.settings import *

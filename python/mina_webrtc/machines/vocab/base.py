@@ -65,6 +65,10 @@ class Timer(Enum):
     """We are the relay, and the asker that refused may be asked again (§9)."""
     PAIRS = "pairs"
     """We are the relay, and the oldest introduction may be repeated (§9)."""
+    ITEMS = "items"
+    """The peer owes items that it has announced on channel `key` (§7)."""
+    ITEM_HANDLER = "item_handler"
+    """Our application owes its judgement of item `key`; belongs to no connection."""
     UPKEEP = "upkeep"
     """A known address may be dialled again, a peer asked again, or room is to be made (§6)."""
 

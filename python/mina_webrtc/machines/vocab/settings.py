@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from mina_webrtc.identity import ChainId, PublicKey
 from mina_webrtc.machines.keeping import Keeping
+from mina_webrtc.machines.vocab.items import Spreading
 from mina_webrtc.wire.address import Host
 
 
@@ -50,3 +51,4 @@ class Settings(Struct, frozen=True, kw_only=True):
     allow_link_local: bool
     """Whether such candidates of a remote SDP are used (§6)."""
     keeping: Keeping
+    spreading: Spreading

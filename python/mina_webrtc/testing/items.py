@@ -1,0 +1,67 @@
+"""What a simulated application does with items: it broadcasts, names and judges them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from mina_webrtc.machines import vocab as v
+from mina_webrtc.wire.channels import Channel
+
+if TYPE_CHECKING:
+    from mina_webrtc.testing.shell import SimNode
+
+Judge = Callable[[Channel, bytes], tuple[float, bool | None]]
+"""(channel, payload) → seconds until the judgement, and the judgement."""
+
+
+def name_of(payload: bytes) -> bytes:
+    """An item's id."""
+    return blake2b(payload, digest_size=16).digest()
+
+
+def approve(channel: Channel, payload: bytes) -> tuple[float, bool | None]:
+    """Finds everything right at once."""
+    return 0.0, True
+
+
+class SimItems:
+    """Those of one node."""
+
+    def __init__(self, node: SimNode) -> None:
+        self._node = node
+        self.judge: Judge = approve
+        self.placed: dict[int, int] = {}
+        """By broadcast: how many peers it goes to."""
+        self._judging: set[int] = set()
+        self.performers: dict[type[v.Effect], Callable[[Any], None]] = {
+            v.NameItem: lambda effect: node.give(v.ItemNamed(effect.item, name_of(effect.payload))),
+            v.HandleItem: self._handle,
+            v.AbandonItem: lambda effect: self._judging.discard(effect.item),
+            v.BroadcastPlaced: self._broadcast_placed,
+        }
+
+    def want(self, channels: Iterable[Channel]) -> None:
+        """Asks for items."""
+        for channel in channels:
+            self._node.give(v.ItemsWanted(channel))
+
+    def broadcast(self, channel: Channel, payload: bytes) -> int:
+        """Sends an item to everybody, and returns how many they are."""
+        number = len(self.placed) + 1
+        self._node.give(v.BroadcastMade(number, channel, name_of(payload), payload))
+        return self.placed[number]
+
+    def _handle(self, effect: v.HandleItem) -> None:
+        wait, verdict = self.judge(effect.channel, effect.payload)
+        self._judging.add(effect.item)
+        self._node.network.clock.after(wait, self._judged, effect.item, verdict)
+
+    def _judged(self, item: int, verdict: bool | None) -> None:
+        if item in self._judging:
+            self._judging.discard(item)
+            self._node.give(v.ItemHandled(item, verdict))
+
+    def _broadcast_placed(self, effect: v.BroadcastPlaced) -> None:
+        self.placed[effect.broadcast] = effect.peers
