@@ -20,6 +20,7 @@ from pathlib import Path
 TOOLS = ("ip", "iptables", "ip6tables", "conntrack", "turnserver")
 PUBLIC = "203.0.113.10"
 SECOND = "203.0.113.11"
+SIX = "2001:db8::10"
 _numbers = itertools.count()
 
 
@@ -55,6 +56,9 @@ class Space:
     def rule(self, line: str, table: str = "filter") -> None:
         self.run("iptables", "-w", "-t", table, *line.split())
 
+    def rule6(self, line: str, table: str = "filter") -> None:
+        self.run("ip6tables", "-w", "-t", table, *line.split())
+
     def address(self, device: str, *addresses: str) -> None:
         for address in addresses:
             self.ip("addr", "add", address, "dev", device, *(["nodad"] if ":" in address else []))
@@ -81,7 +85,7 @@ class Net:
         self.spaces: list[Space] = []
         self.public = self.space("pub")
         self.public.ip("link", "add", "br0", "type", "bridge")
-        self.public.address("br0", f"{PUBLIC}/24", f"{SECOND}/24", "2001:db8::10/64")
+        self.public.address("br0", f"{PUBLIC}/24", f"{SECOND}/24", f"{SIX}/64")
         # without a route for everything coturn cannot send to an address that is not its neighbour's
         self.public.ip("route", "add", "default", "via", "203.0.113.254")
 

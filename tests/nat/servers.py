@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import trustme
-from tests.nat.net import PUBLIC, SECOND, Net, Space
+from tests.nat.net import PUBLIC, SECOND, SIX, Net, Space
 
 SECRET = "of the laboratory"
 ICE_SERVERS: dict[str, tuple[str, ...]] = {
@@ -43,8 +43,9 @@ def stop(process: subprocess.Popen[str]) -> None:
 
 
 @contextmanager
-def coturn(net: Net, *more: str) -> Iterator[Path]:
-    """coturn with time-limited credentials, on UDP, TCP and TLS; gives the certificate authority's file."""
+def coturn(net: Net, *more: str, relays: Sequence[str] = (PUBLIC,)) -> Iterator[Path]:
+    """coturn with time-limited credentials, on UDP, TCP and TLS; `relays` are the addresses that it gives. Gives the
+    certificate authority's file."""
     folder = net.folder
     authority = trustme.CA()
     ca, certificate = folder / "ca.pem", folder / "turn.pem"
@@ -52,8 +53,9 @@ def coturn(net: Net, *more: str) -> Iterator[Path]:
     authority.issue_cert(PUBLIC).private_key_and_cert_chain_pem.write_to_path(certificate)
     # fmt: off
     command = [
-        "turnserver", "-n", "--listening-ip", PUBLIC, "--listening-ip", SECOND, "--listening-ip", "2001:db8::10",
-        "--relay-ip", PUBLIC, "--realm", "lab", "--use-auth-secret", "--static-auth-secret", SECRET,
+        "turnserver", "-n", "--listening-ip", PUBLIC, "--listening-ip", SECOND, "--listening-ip", SIX,
+        *(word for address in relays for word in ("--relay-ip", address)),
+        "--realm", "lab", "--use-auth-secret", "--static-auth-secret", SECRET,
         "--min-port", "50000", "--max-port", "50999", "--fingerprint", "--no-cli", "--no-dtls",
         "--cert", str(certificate), "--pkey", str(certificate), "--simple-log", "--log-file", "stdout",
         "--pidfile", str(folder / "turn.pid"), "--userdb", str(folder / "turn.db"), *more,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Any, cast
@@ -11,11 +12,14 @@ from typing import Any, cast
 from aioice import stun
 from msgspec import Struct
 
-from mina_webrtc.services.gathering import allocate, give_back, resolve
+from mina_webrtc.services.endpoints import Address
+from mina_webrtc.services.gathering import resolve
 from mina_webrtc.services.hosts import host_addresses
+from mina_webrtc.services.turn import allocate, give_back
 from mina_webrtc.wire.ice_url import IceServer
 
-Address = tuple[str, int]
+Homes = dict[int, str]
+"""Our address to ask from, by IP version."""
 
 REPETITIONS = (0.1, 0.2, 0.4, 0.8)
 """Seconds to wait for an answer after each sending of a question."""
@@ -29,7 +33,7 @@ CHANGE_PORT = 2
 
 
 class ServerReport(Struct, frozen=True):
-    """One configured server: what it gave (our address as it sees it, or a relayed one) and after how long, or what was
+    """One configured server: what it gave (our address as it sees it, or relayed ones) and after how long, or what was
     wrong."""
 
     server: str
@@ -107,14 +111,14 @@ async def examine(
 ) -> Report:
     """Asks every server, and finds out about the NAT with those that speak STUN over UDP."""
     addresses = tuple(host_addresses(None, interfaces))
-    local = next((text for text in addresses if ":" not in text), None) or next(iter(addresses), None)
-    reports = tuple(await asyncio.gather(*(_examine_server(server, local, tls) for server in servers)))
+    homes = {6 if ":" in text else 4: text for text in reversed(addresses)}  # the first of each family
+    reports = tuple(await asyncio.gather(*(_examine_server(server, homes, tls) for server in servers)))
     answering = [server for server, report in zip(servers, reports, strict=True) if report.trouble is None]
     asked = [server for server in servers if server.transport == "udp"]
     udp = "unknown" if not asked else "works" if any(s.transport == "udp" for s in answering) else "blocked"
     nat = Nat()
-    if local is not None and udp == "works":
-        nat = await _examine_nat([s for s in answering if s.transport == "udp"], local)
+    if udp == "works":
+        nat = await _examine_nat([s for s in answering if s.transport == "udp"], homes)
     relay = any(server.turn for server in answering)
     reachable = _reachable(nat, udp, relay)
     ipv6 = any(":" in text and not text.lower().startswith("fd") for text in addresses)
@@ -123,29 +127,42 @@ async def examine(
     return Report(addresses, ipv6, reports, udp, public, nat.mapping, nat.filtering, reachable, advice)
 
 
-async def _examine_server(server: IceServer, local: str | None, tls: Callable[[], ssl.SSLContext]) -> ServerReport:
-    clock = asyncio.get_running_loop().time
-    begin = clock()
+async def _examine_server(server: IceServer, homes: Homes, tls: Callable[[], ssl.SSLContext]) -> ServerReport:
     try:
         async with asyncio.timeout(PATIENCE):
-            if server.turn:
-                allocation, _ = await allocate(server, tls, asyncio.DatagramProtocol)
-                address, elapsed = allocation.get_extra_info("sockname"), clock() - begin
-                await give_back([allocation])
-            else:
-                address = await _reflect(server, local)
-                elapsed = clock() - begin
+            found, seconds = await (_relays(server, homes, tls) if server.turn else _reflect(server, homes))
     except TimeoutError:
         return ServerReport(str(server), trouble="no answer")
     except (OSError, stun.TransactionError, UnicodeError, LookupError) as error:
         return ServerReport(str(server), trouble=str(error) or type(error).__name__)
-    return ServerReport(str(server), _text(address), round(elapsed * 1000, 1))
+    return ServerReport(str(server), ", ".join(map(_text, found)), round(seconds * 1000, 1))
 
 
-async def _reflect(server: IceServer, local: str | None) -> Address:
-    if local is None:
-        raise OSError("this machine has no address to ask from")
-    target = await resolve(server, 6 if ":" in local else 4)
+async def _relays(
+    server: IceServer, homes: Homes, tls: Callable[[], ssl.SSLContext]
+) -> tuple[tuple[Address, ...], float]:
+    """What a TURN server relays, of each family, and after how many seconds the first was there."""
+    clock = asyncio.get_running_loop().time
+    begin, found, seconds = clock(), [], 0.0
+    refused: stun.TransactionFailed | None = None
+    for ipv6 in (False, True) if 6 in homes else (False,):
+        try:
+            allocation = await allocate(server, tls, asyncio.DatagramProtocol(), ipv6=ipv6)
+        except stun.TransactionFailed as error:
+            refused = refused or error
+            continue
+        seconds = seconds or clock() - begin
+        found.append(allocation.address)
+        await give_back([allocation])
+    if refused is not None and not found:
+        raise refused
+    return tuple(found), seconds
+
+
+async def _reflect(server: IceServer, homes: Homes) -> tuple[tuple[Address, ...], float]:
+    """As what a STUN server sees us, and after how many seconds it said so."""
+    begin = asyncio.get_running_loop().time()
+    target, local = await _way(server, homes)
     prober = await Prober.open(local)
     try:
         address = await prober.mapped(target)
@@ -153,7 +170,17 @@ async def _reflect(server: IceServer, local: str | None) -> Address:
         prober.transport.close()
     if address is None:
         raise TimeoutError
-    return address
+    return (address,), asyncio.get_running_loop().time() - begin
+
+
+async def _way(server: IceServer, homes: Homes) -> tuple[Address, str]:
+    """The server's address, IPv4 first, and ours to ask from. Raises `OSError`, `LookupError`."""
+    if not homes:
+        raise OSError("this machine has no address to ask from")
+    for version in sorted(homes):
+        with contextlib.suppress(LookupError, socket.gaierror):
+            return await resolve(server, version), homes[version]
+    raise LookupError(f"no address that IPv{' and IPv'.join(map(str, sorted(homes)))} can reach")
 
 
 # ---------------------------------------------------------------- the NAT
@@ -167,12 +194,15 @@ class Nat(Struct, frozen=True):
     public: Address | None = None
 
 
-async def _examine_nat(servers: list[IceServer], local: str) -> Nat:
-    version = 6 if ":" in local else 4
-    targets = []
+async def _examine_nat(servers: list[IceServer], homes: Homes) -> Nat:
+    ways = []
     for server in servers:
         with contextlib.suppress(OSError, LookupError):
-            targets.append(await resolve(server, version))
+            ways.append(await _way(server, homes))
+    local = min((local for _, local in ways), key=lambda text: ":" in text, default=None)
+    if local is None:
+        return Nat()
+    targets = [target for target, other in ways if other == local]
     sockets = [await Prober.open(local) for _ in range(2)]
     try:
         # filtering first and on a socket of its own: it must not have sent to the addresses that are to try it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from typing import TYPE_CHECKING, Any, cast
 
 from aioice import stun
@@ -11,6 +12,15 @@ from aioice.ice import StunProtocol
 
 if TYPE_CHECKING:
     from mina_webrtc.services.ice import IceAgent
+
+Address = tuple[str, int]
+
+RECEIVE_BUFFER = 4 << 20
+"""Bytes that the kernel is asked to keep per socket (used as needed); with aioice's 256 KiB it drops packets on
+loopback."""
+
+PACKET_COST = 2304
+"""What Linux charges to that buffer for a packet of SCTP's size."""
 
 RTO = 0.1
 """Seconds until a check or a query is repeated for the first time; then it doubles, seven times in all. RFC 8445 §14.3
@@ -27,9 +37,9 @@ class Endpoint(StunProtocol):
 
     def __init__(self, receiver: IceAgent) -> None:
         super().__init__(receiver)
-        self.round_trips: dict[tuple[str, int], float] = {}
+        self.round_trips: dict[Address, float] = {}
         """The latest one by remote address, in seconds; of answers that can only be to one packet (Karn's rule)."""
-        self.mapped: dict[tuple[str, int], tuple[str, int]] = {}
+        self.mapped: dict[Address, Address] = {}
         """As what each remote address sees us."""
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
@@ -43,17 +53,17 @@ class Endpoint(StunProtocol):
         with contextlib.suppress(Exception):
             super().datagram_received(data, addr)
 
-    def send_stun(self, message: stun.Message, addr: tuple[str, int]) -> None:
+    def send_stun(self, message: stun.Message, addr: Address) -> None:
         if not self.transport.is_closing():
             super().send_stun(message, addr)
 
     async def request(
         self,
         request: stun.Message,
-        addr: tuple[str, int],
+        addr: Address,
         integrity_key: bytes | None = None,
         retransmissions: int | None = None,
-    ) -> tuple[stun.Message, tuple[str, int]]:
+    ) -> tuple[stun.Message, Address]:
         """As aioice's, which offers no way to say when to repeat."""
         if integrity_key is not None:
             request.add_message_integrity(integrity_key)
@@ -74,7 +84,7 @@ class Endpoint(StunProtocol):
             self.mapped[addr] = response.attributes["XOR-MAPPED-ADDRESS"]
         return response, source
 
-    def repeat(self, addr: tuple[str, int]) -> None:
+    def repeat(self, addr: Address) -> None:
         """Sends what is unanswered at `addr` once more, now."""
         for transaction in list(self.transactions.values()):
             parts = vars(transaction)
@@ -82,8 +92,7 @@ class Endpoint(StunProtocol):
                 self.send_stun(parts["_Transaction__request"], addr)
 
 
-class Relay(Endpoint):
-    """The receiving side of a TURN allocation; its transport is aioice's, which has no `is_closing`."""
-
-    def send_stun(self, message: stun.Message, addr: tuple[str, int]) -> None:
-        self.transport.sendto(bytes(message), addr)
+def widen(sock: socket.socket) -> int:
+    """Asks the kernel for a large receive buffer, and says how many packets it will keep: granted may be much less."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    return int(sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)) // PACKET_COST

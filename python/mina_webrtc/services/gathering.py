@@ -7,41 +7,27 @@ import ipaddress
 import random
 import socket
 import ssl
-import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from aioice import Candidate, stun
 from aioice.candidate import candidate_foundation, candidate_priority
-from aioice.turn import TurnTransport, create_turn_endpoint
 
 from mina_webrtc.errors import TransportError
 from mina_webrtc.services.base import TransportSettings
-from mina_webrtc.services.endpoints import Endpoint, Relay
+from mina_webrtc.services.endpoints import PACKET_COST, RECEIVE_BUFFER, Address, Endpoint, widen
 from mina_webrtc.services.hosts import host_addresses
+from mina_webrtc.services.turn import Relay, allocate
 from mina_webrtc.wire.ice_url import IceServer
 
 if TYPE_CHECKING:
     from mina_webrtc.services.ice import IceAgent
 
-D = TypeVar("D", bound=asyncio.DatagramProtocol)
-
-RECEIVE_BUFFER = 4 << 20
-"""Bytes that the kernel is asked to keep per socket (used as needed); with aioice's 256 KiB it drops packets on
-loopback."""
-
-PACKET_COST = 2304
-"""What Linux charges to that buffer for a packet of SCTP's size."""
+Query = Callable[[], Coroutine[Any, Any, None]]
 
 SPARE = 0.3
 """Seconds that a server still gets once another of its kind has answered: it may be farther away, or dead."""
-
-PERMISSION = 240
-"""Seconds after which a TURN channel is bound again. Permissions end after 300 (RFC 8656 §9); aioice takes 500 s, the
-life of a channel, and relies on the server's extending both."""
-
-FAREWELL = 0.2
-"""Seconds a TURN server gets to answer our giving back the allocation; aioice waits up to 63 s."""
 
 TURN_PREFERENCE = {("udp", False): 65_535, ("tcp", False): 65_534, ("tcp", True): 65_533}
 """Local preference of relayed candidates: a stream under datagrams waits for what is lost."""
@@ -61,18 +47,20 @@ class Gathering:
         self.packets = 2 * RECEIVE_BUFFER // PACKET_COST
         """How many packets the kernel keeps for us: granted may be much less than what was asked for."""
         self._answered: set[bool] = set()
+        self._ipv6 = False
 
     async def run(self) -> None:
         """Binds and asks, for at most the settings' `gathering_timeout` (protocol.md §6); what is there by then is
         used. Raises `TransportError` when there is no candidate at all."""
         settings = self._settings
-        if not settings.relay_only:
-            for address in host_addresses(settings.allow_loopback, settings.interfaces):
-                await self._bind(address)
+        addresses = host_addresses(settings.allow_loopback, settings.interfaces)
+        self._ipv6 = any(_version(address) == 6 for address in addresses)
+        for address in () if settings.relay_only else addresses:
+            await self._bind(address)
         tasks = {
-            asyncio.create_task(self._ask(server, endpoint)): server
+            asyncio.create_task(self._ask(server, query)): server
             for server in settings.ice_servers
-            for endpoint in self._askers(server)
+            for query in self._queries(server)
         }
         try:
             await self._wait(tasks)
@@ -120,8 +108,7 @@ class Gathering:
                 sock.bind((address, port))
             except OSError:
                 continue
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-            self.packets = min(self.packets, sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // PACKET_COST)
+            self.packets = min(self.packets, widen(sock))
             return sock
         sock.close()
         return None
@@ -135,14 +122,17 @@ class Gathering:
 
     # ---------------------------------------------------------------- servers
 
-    def _askers(self, server: IceServer) -> Sequence[Endpoint | None]:
+    def _queries(self, server: IceServer) -> list[Query]:
         self.troubles[str(server)] = "no answer" if server.turn or self.endpoints else "not asked"
-        return [None] if server.turn else list(self.endpoints)
+        if server.turn:
+            # an IPv6 relay costs an allocation more, and peers that need it are met where there is IPv6
+            return [partial(self._relay, server, version) for version in ((4, 6) if self._ipv6 else (4,))]
+        return [partial(self._reflect, server, endpoint) for endpoint in self.endpoints]
 
-    async def _ask(self, server: IceServer, endpoint: Endpoint | None) -> None:
+    async def _ask(self, server: IceServer, query: Query) -> None:
         """One query; its failure leaves us without its candidate and is nothing else."""
         try:
-            await (self._relay(server) if endpoint is None else self._reflect(endpoint, server))
+            await query()
         except LookupError:
             return  # no address of this family, or no address in its answer
         except (OSError, stun.TransactionError, UnicodeError) as error:
@@ -152,7 +142,7 @@ class Gathering:
         self._answered.add(server.turn)
         self.troubles.pop(str(server), None)
 
-    async def _reflect(self, endpoint: Endpoint, server: IceServer) -> None:
+    async def _reflect(self, server: IceServer, endpoint: Endpoint) -> None:
         base = endpoint.local_candidate
         address = await resolve(server, _version(base.host))
         request = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
@@ -162,13 +152,15 @@ class Gathering:
             return  # RFC 8445 §5.1.3: redundant
         self.candidates.append(_candidate("srflx", host, port, base.host, related=(base.host, base.port)))
 
-    async def _relay(self, server: IceServer) -> None:
-        transport, relay = await allocate(server, self._tls, lambda: Relay(self._agent))
+    async def _relay(self, server: IceServer, version: int) -> None:
+        relay = Relay(self._agent)
+        allocation = await allocate(server, self._tls, relay, ipv6=version == 6)
         relay.server = str(server)
         self.endpoints.append(relay)
-        host, port = transport.get_extra_info("sockname")
-        related = transport.get_extra_info("related_address")
-        if self._settings.relay_only:
+        self.packets = min(self.packets, allocation.packets or self.packets)
+        host, port = allocation.address
+        related = allocation.get_extra_info("related_address")
+        if self._settings.relay_only or _version(related[0]) != _version(host):
             related = ("0.0.0.0" if _version(host) == 4 else "::", 9)  # RFC 8839 §5.1
         preference = TURN_PREFERENCE[server.transport, server.tls]
         relay.local_candidate = _candidate("relay", host, port, host, preference, related)
@@ -181,7 +173,7 @@ def _candidate(
     port: int,
     base: str,
     preference: int = 65_535,
-    related: tuple[str, int] | tuple[None, None] = (None, None),
+    related: Address | tuple[None, None] = (None, None),
 ) -> Candidate:
     return Candidate(
         foundation=candidate_foundation(kind, "udp", base),
@@ -196,34 +188,7 @@ def _candidate(
     )
 
 
-async def allocate(
-    server: IceServer, tls: Callable[[], ssl.SSLContext], factory: Callable[[], D]
-) -> tuple[TurnTransport, D]:
-    """A TURN allocation and what receives its datagrams. Raises `OSError` or `stun.TransactionError`."""
-    name, password = server.login.credentials(time.time()) if server.login else (None, None)
-    return await create_turn_endpoint(
-        factory,
-        server_addr=(server.host, server.port),
-        username=name,
-        password=password,
-        channel_refresh_time=PERMISSION,
-        ssl=tls() if server.tls else None,
-        transport=server.transport,
-    )
-
-
-async def give_back(allocations: Sequence[TurnTransport]) -> None:
-    """Ends allocations; their servers get a moment to hear of it."""
-    for allocation in allocations:
-        allocation.close()
-    farewells = [vars(allocation)["_TurnTransport__close_task"] for allocation in allocations]
-    if farewells:
-        _, late = await asyncio.wait(farewells, timeout=FAREWELL)
-        for task in late:
-            task.cancel()  # its own `finally` closes the socket
-
-
-async def resolve(server: IceServer, version: int) -> tuple[str, int]:
+async def resolve(server: IceServer, version: int) -> Address:
     """The server's address in IP `version`. Raises `OSError` for an unknown name, `LookupError` without one."""
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     try:

@@ -19,8 +19,9 @@ from aioice.ice import ICE_COMPLETED, CandidatePair, ConnectionClosed, Connectio
 from mina_webrtc.errors import TransportError
 from mina_webrtc.machines.vocab import IcePath
 from mina_webrtc.services.base import TransportSettings
-from mina_webrtc.services.endpoints import Endpoint, Relay
-from mina_webrtc.services.gathering import Gathering, give_back
+from mina_webrtc.services.endpoints import Endpoint
+from mina_webrtc.services.gathering import Gathering
+from mina_webrtc.services.turn import Relay, give_back
 
 PACE = 0.005
 """Seconds between two checks (Ta): the smallest that RFC 8445 §14.2 allows. aioice takes 20 ms, and takes them once

@@ -1,0 +1,140 @@
+"""TURN allocations against a small server of our own: relays of both families, refusals, farewells."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import ifaddr
+import pytest
+from aioice import stun
+from aioice.turn import make_integrity_key
+from tests.parity.transport_harness import World, run
+
+from mina_webrtc.wire.ice_url import IceServer, TurnLogin
+
+RELAYED = re.compile(r"a=candidate:\S+ 1 udp \d+ (\S+) (\d+) typ relay raddr (\S+) rport (\d+)")
+KEY = make_integrity_key("alice", "lab", "secret")
+IPV6_RELAY = bytes.fromhex("00170004 02000000")
+
+
+class Turn(asyncio.DatagramProtocol):
+    """Wants credentials; `families` are those it relays. Its relays are addresses of the documentation range."""
+
+    def __init__(self, families: str) -> None:
+        self.families = families
+        self.given = 0
+        self.silent = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: Any = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        request = stun.parse_message(data)
+        if self.silent:
+            return
+        if "USERNAME" not in request.attributes:
+            return self.answer(request, addr, **{"ERROR-CODE": (401, "Who"), "REALM": "lab", "NONCE": b"1"})
+        assert request.check_message_integrity(KEY)
+        if request.message_method is stun.Method.REFRESH:
+            self.given -= request.attributes["LIFETIME"] == 0
+            return self.answer(request, addr, LIFETIME=0)
+        family = "6" if data[20:28] == IPV6_RELAY else "4"
+        if family not in self.families:
+            return self.answer(request, addr, **{"ERROR-CODE": (440, "Address Family not Supported")})
+        self.given += 1
+        relay = ("2001:db8::7", 6006) if family == "6" else ("198.51.100.7", 4004)
+        mapped = {"XOR-RELAYED-ADDRESS": relay, "XOR-MAPPED-ADDRESS": addr[:2]}
+        return self.answer(request, addr, LIFETIME=600, **mapped)
+
+    def answer(self, request: stun.Message, addr: Any, **attributes: Any) -> None:
+        kind = stun.Class.ERROR if "ERROR-CODE" in attributes else stun.Class.RESPONSE
+        response = stun.Message(request.message_method, kind, request.transaction_id, attributes)
+        if "REALM" not in attributes:
+            response.add_message_integrity(KEY)
+        self.transport.sendto(bytes(response), addr)
+
+
+@asynccontextmanager
+async def turn(families: str) -> AsyncIterator[tuple[Turn, IceServer]]:
+    loop = asyncio.get_running_loop()
+    transport, server = await loop.create_datagram_endpoint(lambda: Turn(families), ("127.0.0.1", 0))
+    port = transport.get_extra_info("sockname")[1]
+    yield server, IceServer("127.0.0.1", port, turn=True, login=TurnLogin("alice", "secret"))
+    transport.close()
+    await asyncio.sleep(0)
+
+
+def adapters(monkeypatch: pytest.MonkeyPatch, *addresses: Any) -> None:
+    ips = [SimpleNamespace(ip=address) for address in addresses]
+    monkeypatch.setattr(ifaddr, "get_adapters", lambda: [SimpleNamespace(name="lo", ips=ips)])
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize(
+    ("families", "expected"),
+    [
+        ("46", {"198.51.100.7": "127.0.0.1", "2001:db8::7": "::"}),
+        ("4", {"198.51.100.7": "127.0.0.1"}),
+        ("6", {"2001:db8::7": "::"}),
+    ],
+)
+def test_relays_of_each_family_that_the_server_has(
+    monkeypatch: pytest.MonkeyPatch, loop: str, families: str, expected: dict[str, str]
+) -> None:
+    adapters(monkeypatch, "127.0.0.1", ("::1", 0, 0))
+
+    async def test(world: World) -> None:
+        async with turn(families) as (server, url):
+            end = world.end(ice_servers=(url,))
+            found = RELAYED.findall(await end.transport.create_offer())
+            assert {host: related for host, _, related, _ in found} == expected
+            assert server.given == len(families)
+            await end.transport.close()
+            assert server.given == 0  # given back
+
+    run("aiortc", loop, test)
+
+
+def test_without_ipv6_there_is_one_allocation(monkeypatch: pytest.MonkeyPatch) -> None:
+    adapters(monkeypatch, "127.0.0.1")
+
+    async def test(world: World) -> None:
+        async with turn("46") as (server, url):
+            found = RELAYED.findall(await world.end(ice_servers=(url,)).transport.create_offer())
+            assert [host for host, *_ in found] == ["198.51.100.7"]
+            assert server.given == 1
+
+    run("aiortc", "asyncio", test)
+
+
+def test_relay_only_hides_the_address_that_the_server_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    adapters(monkeypatch, "127.0.0.1")
+
+    async def test(world: World) -> None:
+        async with turn("4") as (_, url):
+            sdp = await world.end(ice_servers=(url,), relay_only=True).transport.create_offer()
+        assert RELAYED.findall(sdp) == [("198.51.100.7", "4004", "0.0.0.0", "9")]
+        assert "127.0.0.1" not in sdp
+
+    run("aiortc", "asyncio", test)
+
+
+def test_a_server_that_has_gone_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    adapters(monkeypatch, "127.0.0.1")
+
+    async def test(world: World) -> None:
+        async with turn("4") as (server, url):
+            end = world.end(ice_servers=(url,))
+            await end.transport.create_offer()
+            server.silent = True
+            begin = time.monotonic()
+            await end.transport.close()
+            assert time.monotonic() - begin < 1
+
+    run("aiortc", "asyncio", test)
