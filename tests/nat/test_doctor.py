@@ -57,7 +57,23 @@ def test_two_servers_without_rfc_5780_tell_the_mapping(tmp_path: Path) -> None:
         client = net.client("A", 1, "symmetric")
         found = examine(client, *asking([f"stun:{PUBLIC}", f"stun:{SECOND}"]))
     assert (found["mapping"], found["filtering"]) == ("dependent", "unknown")
+    assert found["reachable"] == "by some peers"
     assert any("use a TURN server" in text for text in found["advice"])
+
+
+def test_certificates_and_passwords_are_checked(tmp_path: Path) -> None:
+    """A TLS server must be who it is: a known authority says so, for this address."""
+    tls, elsewhere = f"turns:{PUBLIC}:5349", f"turns:{SECOND}:5349"
+    with laboratory(tmp_path) as net, coturn(net) as ca:
+        client = net.client("A", 1, "port")
+        found = examine(client, *asking([tls, elsewhere, f"turn:u:guess@{PUBLIC}"]), "--ca-file", str(ca))
+        stranger = examine(client, *asking([tls]))
+    good, mismatch, refused = (server["trouble"] for server in found["servers"])
+    assert good is None
+    assert "IP address mismatch" in mismatch
+    assert "refuses the user name or the password" in refused
+    assert "certificate is refused" in stranger["servers"][0]["trouble"]
+    assert stranger["reachable"] == "unknown"
 
 
 def test_udp_blocked(tmp_path: Path) -> None:

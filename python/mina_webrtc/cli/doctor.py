@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from functools import cache
 from typing import TYPE_CHECKING
 
 import typer
@@ -36,6 +37,7 @@ def doctor(
 
     config = config_of(secret_key=SecretKey.random(), **ice_of(ice_server, False, None, interface))
 
+    @cache
     def context() -> ssl.SSLContext:
         trusted = ssl.create_default_context()
         if ca_file is not None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
 from collections.abc import Callable
+from ipaddress import ip_address, ip_network
+from time import perf_counter
 from typing import Any, cast
 
 from aioice import stun
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mina_webrtc.services.endpoints import Address
-from mina_webrtc.services.gathering import resolve
+from mina_webrtc.services.gathering import explain, resolve
 from mina_webrtc.services.hosts import host_addresses
 from mina_webrtc.services.turn import allocate, give_back
 from mina_webrtc.wire.ice_url import IceServer
@@ -27,16 +29,22 @@ REPETITIONS = (0.1, 0.2, 0.4, 0.8)
 PATIENCE = 3.0
 """Seconds that a TURN server may take, TCP and TLS included: what gathering gives it (protocol.md §6)."""
 
+SILENCE = "no answer"
+
+LOCAL_IPV6 = ip_network("fc00::/7")
+"""Addresses that lead nowhere outside (RFC 4193)."""
+
 CHANGE_ADDRESS_AND_PORT = 6
 CHANGE_PORT = 2
 """Flags of CHANGE-REQUEST (RFC 5780 §7.2)."""
 
 
 class ServerReport(Struct, frozen=True):
-    """One configured server: what it gave (our address as it sees it, or relayed ones) and after how long, or what was
-    wrong."""
+    """One configured server: whether it said anything, what it gave (our address as it sees it, or relayed ones) and
+    after how long, or what was wrong."""
 
     server: str
+    reached: bool = False
     address: str | None = None
     milliseconds: float | None = None
     trouble: str | None = None
@@ -45,8 +53,8 @@ class ServerReport(Struct, frozen=True):
 class Report(Struct, frozen=True):
     """What was found. `mapping` and `filtering` are `endpoint-independent`, `address-dependent`,
     `address-and-port-dependent`, `dependent` (which of the two cannot be told), `none` (no NAT) or `unknown`; `udp` is
-    `works`, `blocked` or `unknown`; `reachable` is `directly`, `by hole punching`, `through a relay`, `from this
-    network` or `unknown`."""
+    `works`, `blocked` or `unknown`; `reachable` is `directly`, `by hole punching`, `through a relay`, `by some peers`
+    (whose NAT does not filter by port), `from this network` or `unknown`."""
 
     addresses: tuple[str, ...]
     ipv6: bool
@@ -111,20 +119,24 @@ async def examine(
 ) -> Report:
     """Asks every server, and finds out about the NAT with those that speak STUN over UDP."""
     addresses = tuple(host_addresses(None, interfaces))
+    if any(server.tls for server in servers):
+        tls()  # reads the system's authorities, which takes longer than most servers
     homes = {6 if ":" in text else 4: text for text in reversed(addresses)}  # the first of each family
     reports = tuple(await asyncio.gather(*(_examine_server(server, homes, tls) for server in servers)))
     answering = [server for server, report in zip(servers, reports, strict=True) if report.trouble is None]
-    asked = [server for server in servers if server.transport == "udp"]
-    udp = "unknown" if not asked else "works" if any(s.transport == "udp" for s in answering) else "blocked"
+    over_udp = [report for server, report in zip(servers, reports, strict=True) if server.transport == "udp"]
+    udp = "works" if any(report.reached for report in over_udp) else "blocked"
+    if udp == "blocked" and not any(report.trouble == SILENCE for report in over_udp):
+        udp = "unknown"
     nat = Nat()
     if udp == "works":
         nat = await _examine_nat([s for s in answering if s.transport == "udp"], homes)
     relay = any(server.turn for server in answering)
     reachable = _reachable(nat, udp, relay)
-    ipv6 = any(":" in text and not text.lower().startswith("fd") for text in addresses)
-    advice = tuple(_advice(servers, reports, nat, udp, relay, bool(addresses)))
+    ipv6 = any(ip.version == 6 and ip not in LOCAL_IPV6 and not ip.is_loopback for ip in map(ip_address, addresses))
     public = _text(nat.public) if nat.public else None
-    return Report(addresses, ipv6, reports, udp, public, nat.mapping, nat.filtering, reachable, advice)
+    report = Report(addresses, ipv6, reports, udp, public, nat.mapping, nat.filtering, reachable, ())
+    return replace(report, advice=tuple(_advice(servers, report, relay)))
 
 
 async def _examine_server(server: IceServer, homes: Homes, tls: Callable[[], ssl.SSLContext]) -> ServerReport:
@@ -132,18 +144,19 @@ async def _examine_server(server: IceServer, homes: Homes, tls: Callable[[], ssl
         async with asyncio.timeout(PATIENCE):
             found, seconds = await (_relays(server, homes, tls) if server.turn else _reflect(server, homes))
     except TimeoutError:
-        return ServerReport(str(server), trouble="no answer")
+        return ServerReport(str(server), trouble=SILENCE)
     except (OSError, stun.TransactionError, UnicodeError, LookupError) as error:
-        return ServerReport(str(server), trouble=str(error) or type(error).__name__)
-    return ServerReport(str(server), ", ".join(map(_text, found)), round(seconds * 1000, 1))
+        reached = isinstance(error, stun.TransactionFailed | ssl.SSLError)
+        return ServerReport(str(server), reached, trouble=explain(error))
+    return ServerReport(str(server), True, ", ".join(map(_text, found)), round(seconds * 1000, 1))
 
 
 async def _relays(
     server: IceServer, homes: Homes, tls: Callable[[], ssl.SSLContext]
 ) -> tuple[tuple[Address, ...], float]:
     """What a TURN server relays, of each family, and after how many seconds the first was there."""
-    clock = asyncio.get_running_loop().time
-    begin, found, seconds = clock(), [], 0.0
+    found, seconds = [], 0.0
+    begin = perf_counter()  # uvloop's own clock counts whole milliseconds
     refused: stun.TransactionFailed | None = None
     for ipv6 in (False, True) if 6 in homes else (False,):
         try:
@@ -151,7 +164,7 @@ async def _relays(
         except stun.TransactionFailed as error:
             refused = refused or error
             continue
-        seconds = seconds or clock() - begin
+        seconds = seconds or perf_counter() - begin
         found.append(allocation.address)
         await give_back([allocation])
     if refused is not None and not found:
@@ -161,26 +174,27 @@ async def _relays(
 
 async def _reflect(server: IceServer, homes: Homes) -> tuple[tuple[Address, ...], float]:
     """As what a STUN server sees us, and after how many seconds it said so."""
-    begin = asyncio.get_running_loop().time()
     target, local = await _way(server, homes)
     prober = await Prober.open(local)
+    begin = perf_counter()
     try:
         address = await prober.mapped(target)
     finally:
         prober.transport.close()
     if address is None:
         raise TimeoutError
-    return (address,), asyncio.get_running_loop().time() - begin
+    return (address,), perf_counter() - begin
 
 
 async def _way(server: IceServer, homes: Homes) -> tuple[Address, str]:
     """The server's address, IPv4 first, and ours to ask from. Raises `OSError`, `LookupError`."""
-    if not homes:
-        raise OSError("this machine has no address to ask from")
+    trouble: OSError | LookupError | None = None
     for version in sorted(homes):
-        with contextlib.suppress(LookupError, socket.gaierror):
+        try:
             return await resolve(server, version), homes[version]
-    raise LookupError(f"no address that IPv{' and IPv'.join(map(str, sorted(homes)))} can reach")
+        except (OSError, LookupError) as error:
+            trouble = error
+    raise trouble or OSError("this machine has no address to ask from")
 
 
 # ---------------------------------------------------------------- the NAT
@@ -251,36 +265,35 @@ async def _mapping(prober: Prober, targets: list[Address], pair: tuple[Address, 
 
 
 def _reachable(nat: Nat, udp: str, relay: bool) -> str:
-    if nat.mapping == "none":
-        return "directly" if nat.filtering in ("endpoint-independent", "unknown") else "by hole punching"
-    if nat.mapping == "endpoint-independent":
+    if nat.mapping in ("none", "endpoint-independent"):
         return "directly" if nat.filtering == "endpoint-independent" else "by hole punching"
     if relay:
         return "through a relay"
-    return "from this network" if udp == "blocked" else "unknown"
+    if udp == "blocked":
+        return "from this network"
+    return "by some peers" if "dependent" in nat.mapping else "unknown"
 
 
-def _advice(
-    servers: tuple[IceServer, ...],
-    reports: tuple[ServerReport, ...],
-    nat: Nat,
-    udp: str,
-    relay: bool,
-    connected: bool,
-) -> list[str]:
+def _advice(servers: tuple[IceServer, ...], report: Report, relay: bool) -> list[str]:
     advice = []
-    if not connected:
-        advice.append("This machine has no usable address: check its network and --interface.")
+    if all(ip_address(text).is_loopback for text in report.addresses):
+        advice.append("This machine has no address that leads anywhere: check its network and --interface.")
     if not servers:
         advice.append("Name a STUN server with --ice-server; without one peers outside this network cannot find you.")
-    for server, report in zip(servers, reports, strict=True):
-        if report.trouble is not None:
-            advice.append(f"Remove or repair {server}: {report.trouble}.")
-    if udp == "blocked":
-        advice.append("UDP does not get out: allow it, or use a TURN server over TCP or TLS.")
-    if "dependent" in nat.mapping and nat.mapping != "endpoint-independent" and not relay:
+    blocked = report.udp == "blocked"
+    for server, found in zip(servers, report.servers, strict=True):
+        if found.trouble is not None and not (blocked and found.trouble == SILENCE and server.transport == "udp"):
+            advice.append(f"Remove or repair {server}: {found.trouble}.")
+    if blocked and relay:
+        advice.append("UDP does not get out, so that all connections go through a relay: allow it for direct ones.")
+    elif blocked:
+        silent = "Nothing answers over UDP. Unless these servers are down, UDP does not get out: "
+        advice.append(silent + "allow it, or use a TURN server over TCP or TLS.")
+    elif report.udp == "works" and report.mapping == "unknown":
+        advice.append("Name a second STUN server, at another address, to learn how your NAT maps.")
+    elif report.reachable == "by some peers":
         advice.append("Your NAT maps each peer to another port: use a TURN server, or let the NAT keep ports.")
-    if servers and not relay and udp != "blocked" and nat.mapping not in ("none",):
+    elif report.udp == "works" and not relay and report.mapping != "none":
         advice.append("Add a TURN server for peers behind symmetric NATs and for those whose UDP is blocked.")
     return advice
 

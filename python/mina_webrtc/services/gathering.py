@@ -137,7 +137,7 @@ class Gathering:
             return  # no address of this family, or no address in its answer
         except (OSError, stun.TransactionError, UnicodeError) as error:
             if str(server) in self.troubles:
-                self.troubles[str(server)] = str(error) or type(error).__name__
+                self.troubles[str(server)] = explain(error)
             return
         self._answered.add(server.turn)
         self.troubles.pop(str(server), None)
@@ -188,6 +188,18 @@ def _candidate(
     )
 
 
+def explain(error: Exception) -> str:
+    """What is wrong with a server, in a few words."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is refused: {error.verify_message.rstrip('.')}"
+        case stun.TransactionFailed() if error.response.error_code == 401:
+            return "it refuses the user name or the password (401)"
+        case OSError(strerror=str(text)):
+            return text
+    return str(error) or type(error).__name__
+
+
 async def resolve(server: IceServer, version: int) -> Address:
     """The server's address in IP `version`. Raises `OSError` for an unknown name, `LookupError` without one."""
     family = socket.AF_INET if version == 4 else socket.AF_INET6
@@ -198,7 +210,7 @@ async def resolve(server: IceServer, version: int) -> Address:
         loop = asyncio.get_running_loop()
         infos = await loop.getaddrinfo(server.host, server.port, family=family, type=socket.SOCK_DGRAM)
         return str(infos[0][4][0]), server.port
-    raise LookupError(f"no IPv{version} address")
+    raise LookupError(f"it has no IPv{version} address")
 
 
 def _version(host: str) -> int:

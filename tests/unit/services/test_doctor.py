@@ -11,9 +11,10 @@ from typing import Any
 import ifaddr
 import pytest
 from aioice import stun
+from tests.unit.services.test_turn import turn
 
 from mina_webrtc.services.doctor import examine
-from mina_webrtc.wire.ice_url import IceServer
+from mina_webrtc.wire.ice_url import IceServer, TurnLogin
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +47,7 @@ async def test_no_usable_address() -> None:
     report = await examine((IceServer("127.0.0.1", 9),), ("eth9",), ssl.create_default_context)
     assert report.addresses == ()
     assert report.servers[0].trouble is not None
-    assert any("no usable address" in text for text in report.advice)
+    assert any("no address that leads anywhere" in text for text in report.advice)
 
 
 async def test_a_live_and_a_dead_server() -> None:
@@ -61,3 +62,20 @@ async def test_a_live_and_a_dead_server() -> None:
     assert [server.trouble for server in report.servers] == ["no answer", None]
     assert (report.udp, report.public_address) == ("works", "198.51.100.1:4000")
     assert any(f"Remove or repair {dead}: no answer." in text for text in report.advice)
+
+
+async def test_one_silent_server_is_a_network_without_udp_or_a_server_that_is_down() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        dead = IceServer("127.0.0.1", silent.getsockname()[1])
+        report = await examine((dead,), (), ssl.create_default_context)
+    assert (report.udp, report.reachable, report.servers[0].reached) == ("blocked", "from this network", False)
+    assert any("Unless these servers are down, UDP does not get out" in text for text in report.advice)
+
+
+async def test_a_server_that_refuses_is_reached() -> None:
+    async with turn("4") as (_, server):
+        wrong = IceServer(server.host, server.port, turn=True, login=TurnLogin("alice", "guessed"))
+        report = await examine((wrong,), (), ssl.create_default_context)
+    assert report.udp == "works"
+    assert report.servers[0].trouble == "it refuses the user name or the password (401)"

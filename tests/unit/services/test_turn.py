@@ -38,9 +38,8 @@ class Turn(asyncio.DatagramProtocol):
         request = stun.parse_message(data)
         if self.silent:
             return
-        if "USERNAME" not in request.attributes:
+        if "USERNAME" not in request.attributes or not request.check_message_integrity(KEY):
             return self.answer(request, addr, **{"ERROR-CODE": (401, "Who"), "REALM": "lab", "NONCE": b"1"})
-        assert request.check_message_integrity(KEY)
         if request.message_method is stun.Method.REFRESH:
             self.given -= request.attributes["LIFETIME"] == 0
             return self.answer(request, addr, LIFETIME=0)
