@@ -136,7 +136,8 @@ def sdp(data: bytes) -> None:
     text = text_of(data)
     facts = allowed(lambda: read_sdp(text), SdpError)
     if facts is None:
-        assert allowed(lambda: usable_sdp(text, allow_loopback=True, allow_link_local=True), SdpError) is None
+        usable = allowed(lambda: usable_sdp(text, allow_loopback=True, allow_link_local=True), SdpError)
+        assert usable is None or allowed(lambda: read_sdp(usable), SdpError) is None
         return
     assert read_sdp(text.replace("\r\n", "\n")) == facts
     strict = usable_sdp(text, allow_loopback=False, allow_link_local=False)

@@ -26,10 +26,14 @@ def read(text: str) -> tuple[bytes, bytes | None]:
     match = TEXT.fullmatch(text) if len(text) <= LIMIT else None
     if match is None:
         raise _fault()
+    body = re.sub(r"[\r\n]", "", match[1])
     try:
-        return _structure(b64decode(re.sub(r"[\r\n]", "", match[1]), validate=True))
+        der = b64decode(body, validate=True)
     except BinasciiError:
         raise _fault() from None
+    if b64encode(der).decode() != body:  # the last character may hold bits that no byte has
+        raise _fault()
+    return _structure(der)
 
 
 def write(seed: bytes, public_key: bytes) -> str:

@@ -75,7 +75,8 @@ def usable_sdp(sdp: str, *, allow_loopback: bool, allow_link_local: bool, max_ca
 
     Dropped are those beyond the first `max_candidates` usable ones, not UDP, named (`.local` costs a look-up; such a
     peer is found by its own checks), multicast, unspecified, and unless allowed loopback and link-local. For the
-    transport only: what is hashed is the SDP as it came. Raises `SdpError` as `read_sdp`.
+    transport only: what is hashed is the SDP as it came. Raises `SdpError` for an SDP whose bounds or shape are wrong;
+    the lines themselves are `read_sdp`'s to examine.
     """
     _lines(sdp)
     kept = 0
