@@ -10,7 +10,9 @@ import pytest
 
 from mina_webrtc.machines import vocab as v
 from mina_webrtc.machines.dials import Dials
+from mina_webrtc.machines.gossip import Gossip, Memory
 from mina_webrtc.machines.peers import Peers
+from mina_webrtc.machines.propagation import Propagation
 from mina_webrtc.machines.rpc import Requests
 from mina_webrtc.machines.state import State
 from mina_webrtc.store import Timers
@@ -58,6 +60,26 @@ def test_a_bug_is_found(
     found = _find(max_peers=2)
     assert any(word in found for word in complaint.split("|")), found
     assert "python -m mina_webrtc.testing.simulate --seed" in found
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "bug", "complaint"),
+    [
+        (Memory, "knows", _always(False), "judged twice|which has it"),
+        (Gossip, "_done", _always([]), "missed"),
+        (Gossip, "_join", lambda gossip, item, before: gossip._settle(item), "which has it"),
+        (Gossip, "want", _always([]), "missed"),
+        (Propagation, "_turn", lambda part: part._serve() if part.queue else (part, []), "which asked for|did not ask"),
+        (Propagation, "withdraw", lambda part, name: (part, []), "which has it"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and " " not in value else None,
+)
+def test_a_bug_with_items_is_found(
+    monkeypatch: pytest.MonkeyPatch, owner: type, name: str, bug: Callable[..., object], complaint: str
+) -> None:
+    monkeypatch.setattr(owner, name, bug)
+    found = _find(max_peers=100, items=0.2)
+    assert any(word in found for word in complaint.split("|")), found
 
 
 def test_a_target_promised_twice_is_found() -> None:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from mina_webrtc.machines import vocab as v
 from mina_webrtc.machines.chance import Chance
+from mina_webrtc.testing.items import VERDICTS
 from mina_webrtc.testing.rogue import Rogue
 from mina_webrtc.wire.address import DialAddress, Relayed
+from mina_webrtc.wire.channels import Topic
 from mina_webrtc.wire.messages import Rpc
 
 if TYPE_CHECKING:
@@ -141,3 +143,21 @@ class Traffic(Events):
         number = node.request(conn, kind, bytes(32) if kind is Rpc.BLOCK else b"", kind.timeout)
         if not self.chance.below(8) and number in watch.requests:
             node.give(v.RequestCancelled(conn, number))
+
+
+class Broadcasts(Events):
+    """Items of all kinds, from honest nodes right ones and such as lead nowhere, from rogues also wrong ones."""
+
+    def happen(self) -> None:
+        nodes = [node for node in self.simulation.nodes if node.alive]
+        if not nodes:
+            return
+        node, topics = self.some(nodes), list(Topic)
+        topic = topics[self.chance.below(len(topics))]
+        kinds = [kind for kind, verdict in VERDICTS.items() if verdict is not False or not node.honest]
+        payload = kinds[self.chance.below(len(kinds))] + b"%d " % self.simulation.network.count()
+        if topic is Topic.BEST_TIP and not self.chance.below(4):
+            payload += bytes(200_000)
+        for _ in range(1 + 40 * (not self.chance.below(16))):
+            node.items.broadcast(topic.channel, payload)
+            payload += b"."

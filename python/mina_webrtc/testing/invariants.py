@@ -14,6 +14,7 @@ from mina_webrtc.identity import PeerId
 from mina_webrtc.machines import vocab as v
 from mina_webrtc.machines.vocab import Fault, Timer
 from mina_webrtc.store import Name
+from mina_webrtc.testing.polls import CHANNELS, Polls
 from mina_webrtc.testing.promises import Promises
 from mina_webrtc.wire.channels import Channel
 
@@ -47,6 +48,7 @@ class Watch:
         self._others: dict[int, SimNode] = {}
         """Who is at the other end of a ready connection."""
         self._promises = Promises(node)
+        self._polls = Polls()
         self._events: dict[type[v.Event], Callable[[Any], object]] = {
             v.DialRequested: self._dial,
             v.DialCancelled: lambda event: self.dials.pop(event.dial, None),
@@ -54,7 +56,8 @@ class Watch:
             v.RequestCancelled: lambda event: self.requests.pop(event.request, None),
             v.OfferReceived: self._offer,
             v.OfferWithdrawn: lambda event: self._signals.pop(event.signal, None),
-            v.MessageReceived: self._promises.heard,
+            v.MessageReceived: self._heard,
+            v.ItemHandled: self._polls.judged,
         }
         self._effects: dict[type[v.Effect], Callable[[Any], object]] = {
             v.CreateOffer: lambda effect: self._open(effect, node.settings.outgoing_timeout),
@@ -68,6 +71,7 @@ class Watch:
             v.FailRequest: lambda effect: self._once(self.requests, effect.request, "request"),
             v.Respond: self._respond,
             v.Send: self._send,
+            v.HandleItem: self._judge,
         }
 
     def stepped(self, event: v.Event | None, effects: Iterable[v.Effect]) -> None:
@@ -173,11 +177,25 @@ class Watch:
         blamed = other is not None and other.honest and effect.failure.fault is Fault.PEER
         self._must(not blamed, f"an honest peer is blamed for {effect.failure}")
         self._promises.closed(effect)
+        self._polls.closed(effect)
 
     def _send(self, effect: v.Send) -> None:
         if effect.channel in RELAYING:
             wrong = self._promises.sent(effect)
             self._must(not wrong, wrong)
+        elif effect.channel in CHANNELS:
+            wrong = self._polls.sent(effect)
+            self._must(not wrong, wrong)
+
+    def _heard(self, event: v.MessageReceived) -> None:
+        if event.channel in RELAYING:
+            self._promises.heard(event)
+        elif event.channel in CHANNELS:
+            self._polls.heard(event)
+
+    def _judge(self, effect: v.HandleItem) -> None:
+        wrong = self._polls.judging(effect)
+        self._must(not wrong, wrong)
 
     # ------------------------------------------------------------ what is owed
 

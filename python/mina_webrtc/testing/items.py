@@ -12,6 +12,15 @@ from mina_webrtc.wire.channels import Channel
 if TYPE_CHECKING:
     from mina_webrtc.testing.shell import SimNode
 
+VERDICTS = {b"r": True, b"w": False, b"n": None}
+"""What honest applications think of an item, by its first byte; anything else is wrong."""
+
+
+def right(number: int) -> bytes:
+    """An item that is handed on."""
+    return b"r%d" % number
+
+
 Judge = Callable[[Channel, bytes], tuple[float, bool | None]]
 """(channel, payload) → seconds until the judgement, and the judgement."""
 
@@ -32,8 +41,10 @@ class SimItems:
     def __init__(self, node: SimNode) -> None:
         self._node = node
         self.judge: Judge = approve
-        self.placed: dict[int, int] = {}
-        """By broadcast: how many peers it goes to."""
+        self._placed = 0
+        """How many peers the last broadcast goes to."""
+        self.judged: set[tuple[Channel, bytes]] = set()
+        """What the application was shown."""
         self._judging: set[int] = set()
         self.performers: dict[type[v.Effect], Callable[[Any], None]] = {
             v.NameItem: lambda effect: node.give(v.ItemNamed(effect.item, name_of(effect.payload))),
@@ -49,13 +60,14 @@ class SimItems:
 
     def broadcast(self, channel: Channel, payload: bytes) -> int:
         """Sends an item to everybody, and returns how many they are."""
-        number = len(self.placed) + 1
-        self._node.give(v.BroadcastMade(number, channel, name_of(payload), payload))
-        return self.placed[number]
+        self._placed = 0
+        self._node.give(v.BroadcastMade(0, channel, name_of(payload), payload))
+        return self._placed
 
     def _handle(self, effect: v.HandleItem) -> None:
         wait, verdict = self.judge(effect.channel, effect.payload)
         self._judging.add(effect.item)
+        self.judged.add((effect.channel, effect.payload))
         self._node.network.clock.after(wait, self._judged, effect.item, verdict)
 
     def _judged(self, item: int, verdict: bool | None) -> None:
@@ -64,4 +76,4 @@ class SimItems:
             self._node.give(v.ItemHandled(item, verdict))
 
     def _broadcast_placed(self, effect: v.BroadcastPlaced) -> None:
-        self.placed[effect.broadcast] = effect.peers
+        self._placed = effect.peers

@@ -23,6 +23,7 @@ OPTIONS: dict[str, type[int] | type[float]] = {
     "min_peers": int,
     "faults": float,
     "traffic": float,
+    "items": float,
 }
 SECONDS = 120.0
 
@@ -39,6 +40,7 @@ def cluster(seed: int) -> Plan:
         min_peers=(0, 2, 3)[chance.below(3)],
         faults=(0.0, 3.0, 10.0)[chance.below(3)],
         traffic=(0.2, 0.5, 1.0)[chance.below(3)],
+        items=(0.0, 0.3, 2.0)[chance.below(3)],
         thorough=True,
     )
 
@@ -49,6 +51,8 @@ def run(plan: Plan, seconds: float) -> Simulation:
         simulation = Simulation(plan)
         simulation.run(seconds)
         simulation.calm()
+        if plan.items and not simulation.spread():
+            simulation.spread()
     except Exception as error:
         raise Violation(f"{error}\nrepeat it with: {command(plan, seconds)}") from error
     return simulation

@@ -18,19 +18,23 @@ from mina_webrtc.identity import PeerId, SecretKey
 from mina_webrtc.machines import vocab as v
 from mina_webrtc.machines.chance import Chance
 from mina_webrtc.testing.clock import Clock
-from mina_webrtc.testing.faults import Faults, Traffic
+from mina_webrtc.testing.faults import Broadcasts, Faults, Traffic
 from mina_webrtc.testing.invariants import Agreement, Violation, Watch
+from mina_webrtc.testing.items import VERDICTS, right
 from mina_webrtc.testing.network import Distances, Network
 from mina_webrtc.testing.rogue import Rogue
 from mina_webrtc.testing.shell import SimNode
 from mina_webrtc.wire.address import DialAddress, Host, Http
+from mina_webrtc.wire.channels import Channel, Topic
 from mina_webrtc.wire.messages import Rpc
 
 FIRST_HOST = int(IPv4Address("11.0.0.1"))
 """Simulated nodes have global addresses, or the policy of protocol.md §5 would not let anybody dial them."""
 PORT = 3000
-LOOK = 1.0
-"""Seconds between two comparisons of all ends."""
+SPREADING = 8.0
+"""Seconds in which items reach everybody in a small network."""
+LOOK = 5.0
+"""Seconds between two comparisons of all ends, and two examinations of nodes that are not examined at every step."""
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -51,6 +55,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Seconds between two faults on the average; 0: nothing goes wrong."""
     traffic: float = 0.0
     """Seconds between two deeds of applications or rogues; 0: nobody does anything."""
+    items: float = 0.0
+    """Seconds between two broadcasts; 0: nobody makes any, or wants them."""
     thorough: bool = False
     """Examine the whole node after every step; dear with many peers."""
     distances: Distances = Distances()
@@ -71,13 +77,15 @@ class Simulation:
         self.trace = 0
         """A checksum of every event so far: equal runs have equal traces."""
         self.steps = 0
+        self._busy = True
+        """Until it calms down, applications are late at times."""
         longest = Config(secret_key=SecretKey.deterministic(0)).timeouts
         self._agreement = Agreement(longest.incoming + 2 * plan.distances.consent)
         for number in range(plan.nodes + plan.rogues):
             self.nodes.append(self._node(number))
         for node in self.nodes:
             node.start({})
-        events = ((Faults, plan.faults), (Traffic, plan.traffic))
+        events = ((Faults, plan.faults), (Traffic, plan.traffic), (Broadcasts, plan.items))
         self._events = [kind(self, self.chance.bits(), every) for kind, every in events if every]
         self.clock.after(LOOK, self._look)
 
@@ -95,6 +103,7 @@ class Simulation:
     def calm(self, seconds: float = 60.0) -> None:
         """Faults and traffic end, partitions heal, rogues are gone, and `seconds` pass. Raises `Violation` when
         an answer is still owed to an application after that."""
+        self._busy = False
         for events in self._events:
             events.stop()
         self.network.heal()
@@ -105,6 +114,36 @@ class Simulation:
         for node in self.honest:
             if node.watch is not None:
                 node.watch.settled()
+
+    def spread(self) -> bool:
+        """All honest nodes broadcast, and `SPREADING` passes. Raises `Violation` when somebody who is connected to one
+        of them, at first or second hand, has not judged its items; returns False when that cannot be said, because
+        connections came or went meanwhile."""
+        before, sent = self._edges(), dict[int, list[tuple[Channel, bytes]]]()
+        for number, node in enumerate(self.nodes):
+            if number in before:
+                # of best tips at the same time only one is sure to get everywhere
+                topics = list(Topic) if not sent else list(Topic)[1:]
+                sent[number] = [(topic.channel, right(self.network.count())) for topic in topics]
+                for channel, payload in sent[number]:
+                    node.items.broadcast(channel, payload)
+        self.run(SPREADING)
+        if self._edges() != before:
+            return False
+        for group in self.groups():
+            for number in group:
+                expected = {item for other in group - {number} for item in sent[other]}
+                missed = expected - self.nodes[number].items.judged
+                if missed:
+                    raise Violation(f"node {self.nodes[number].host} at {self.clock.now:.3f} s: missed {missed}")
+        return True
+
+    def _edges(self) -> dict[int, dict[PeerId, int]]:
+        return {
+            number: dict(node.watch.ready)
+            for number, node in enumerate(self.nodes)
+            if node.alive and node.watch is not None
+        }
 
     def restart(self, node: SimNode) -> SimNode:
         """Starts a crashed node again: the same identity and address, and what was on its disk."""
@@ -163,6 +202,9 @@ class Simulation:
         node.on_step = self._stepped
         if node.honest:
             node.watch = Watch(node, plan.thorough)
+            node.items.judge = self._judge
+        if plan.items:
+            node.items.want(topic.channel for topic in Topic)
         return node
 
     def _handle(self, kind: int, body: bytes) -> tuple[float, bytes | None]:
@@ -173,6 +215,11 @@ class Simulation:
         if draw == 1:
             return 0.5, None
         return 0.01 * draw, bytes(200_000 if kind == Rpc.BLOCK and draw == 2 else 200)
+
+    def _judge(self, channel: Channel, payload: bytes) -> tuple[float, bool | None]:
+        """What every application thinks of an item: the same, soon or too late."""
+        draw = self.chance.below(32)
+        return (1000.0 if draw == 0 and self._busy else 0.01 * (draw % 8)), VERDICTS.get(payload[:1], False)
 
     def _stepped(self, node: SimNode, event: v.Event | None, effects: Sequence[v.Effect]) -> None:
         self.steps += 1

@@ -12,16 +12,21 @@ from mina_webrtc.machines.chance import Chance
 from mina_webrtc.testing.seals import WEAK, fingerprint
 from mina_webrtc.wire.channels import Channel
 from mina_webrtc.wire.messages import (
+    BestTip,
     Discover,
     Discovered,
     DiscoveredAccept,
     DiscoveredReject,
+    GetItems,
     GetNext,
+    Item,
+    Message,
     OfferToYou,
     RelayedAnswer,
     Rpc,
     RpcRequest,
     RpcResponse,
+    WillSend,
     encode,
     encode_message,
 )
@@ -130,7 +135,7 @@ AUTHS: dict[str, Callable[[Chance, bytes], Chunks]] = {
 def messages(chance: Chance) -> Chunks:
     """Something wrong, or right at the wrong moment, on a channel of a ready peer."""
     channel = 1 + chance.below(8)
-    kinds = (_frames, _garbage, _unasked, _rpc, _split, _closing)
+    kinds = (_frames, _garbage, _unasked, _items, _rpc, _split, _closing)
     return kinds[chance.below(len(kinds))](chance, channel)
 
 
@@ -168,6 +173,23 @@ def _unasked(chance: Chance, channel: int) -> Chunks:
     if chance.below(2):
         return [(1, _framed(encode_message(Channel.DISCOVERY, discovery[chance.below(len(discovery))])))]
     return [(2, _framed(encode_message(Channel.EXCHANGE, exchange[chance.below(len(exchange))])))]
+
+
+def _items(chance: Chance, channel: int) -> Chunks:
+    """Polls that nothing answers or that come twice; more items than announced, fewer, none that were."""
+    topic = Channel(3 + chance.below(4))
+    item = noise(chance, 1 + chance.below(300))
+    if topic is Channel.BEST_TIP:
+        said: list[Message] = [GetNext(), BestTip(item)] * 2
+    else:
+        count = chance.below(256)
+        said = [
+            GetItems(chance.below(3)),
+            WillSend(count),
+            *[Item(item + b"%d" % at) for at in range(chance.below(40))],
+        ]
+    begin = chance.below(len(said))
+    return [(topic, _framed(encode_message(topic, message))) for message in said[begin:]]
 
 
 def _rpc(chance: Chance, channel: int) -> Chunks:
