@@ -17,6 +17,10 @@ impl Input<'_> {
         self.0.as_bytes()
     }
 
+    pub fn to_bytes(&self) -> Py<PyBytes> {
+        self.0.clone().unbind()
+    }
+
     pub fn into_bytes(self) -> Py<PyBytes> {
         self.0.unbind()
     }

@@ -1,33 +1,40 @@
 //! Messages and chunks.
 
-use mina_webrtc_core::frames;
+use mina_webrtc_core::frames::{self, CHUNK, Piece, Splitter};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
 use crate::buf::Input;
 use crate::errors::raise;
 
+/// A chunk of this many bytes is kept as it is: whoever sent it paid for more than what it takes to know it.
+const LARGE: usize = 1024;
+
 /// Puts messages together from a channel's chunks, cut anywhere.
 #[pyclass(module = "mina_webrtc._native")]
-pub struct FrameDecoder(frames::FrameDecoder);
+pub struct FrameDecoder {
+    splitter: Splitter,
+    held: Held,
+}
 
 #[pymethods]
 impl FrameDecoder {
     #[new]
     fn new(max_message: u32) -> Self {
-        Self(frames::FrameDecoder::new(max_message))
+        Self { splitter: Splitter::new(max_message), held: Held::default() }
     }
 
     /// Another largest payload from now on.
     fn allow(&mut self, max_message: u32) {
-        self.0.allow(max_message);
+        self.splitter.allow(max_message);
     }
 
     /// The payloads that `data` completes, in order.
-    #[allow(clippy::needless_pass_by_value)] // the payloads borrow from it
+    #[allow(clippy::needless_pass_by_value)] // it is what every method takes
     fn receive_data<'py>(&mut self, py: Python<'py>, data: Input<'py>) -> PyResult<Bound<'py, PyList>> {
-        let messages = self.0.receive(data.as_slice()).map_err(raise)?;
-        PyList::new(py, messages.iter().map(|message| PyBytes::new(py, message)))
+        let mut found = Vec::new();
+        self.read(py, &data, &mut found)?;
+        PyList::new(py, found)
     }
 
     /// The payloads that many chunks complete, in order.
@@ -36,15 +43,86 @@ impl FrameDecoder {
         py: Python<'py>,
         chunks: &Bound<'py, PyList>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let chunks = inputs(chunks)?;
-        let messages = self.0.receive_batch(chunks.iter().map(Input::as_slice)).map_err(raise)?;
-        PyList::new(py, messages.iter().map(|message| PyBytes::new(py, message)))
+        let mut found = Vec::new();
+        for chunk in &inputs(chunks)? {
+            self.read(py, chunk, &mut found)?;
+        }
+        PyList::new(py, found)
     }
 
     /// Bytes of an unfinished message held now, prefix included.
     #[getter]
     fn buffered(&self) -> usize {
-        self.0.buffered()
+        self.splitter.buffered()
+    }
+}
+
+impl FrameDecoder {
+    fn read<'py>(
+        &mut self,
+        py: Python<'py>,
+        chunk: &Input<'py>,
+        found: &mut Vec<Bound<'py, PyBytes>>,
+    ) -> PyResult<()> {
+        let Self { splitter, held } = self;
+        let mut joined = Ok(());
+        let read = splitter.read(chunk.as_slice(), |piece| match piece {
+            Piece::Held(bytes) => held.keep(py, chunk, bytes),
+            Piece::Last(bytes) => {
+                held.keep(py, chunk, bytes);
+                match held.join(py) {
+                    Ok(message) => found.push(message),
+                    Err(error) => joined = Err(error),
+                }
+            }
+            Piece::Whole(bytes) => found.push(PyBytes::new(py, bytes)),
+        });
+        if read.is_err() {
+            *held = Held::default();
+        }
+        read.map_err(raise).and(joined)
+    }
+}
+
+/// The payload of an unfinished message: large chunks as they came, so that a byte is copied only once, when the message
+/// is complete and its size known; small ones together.
+#[derive(Default)]
+struct Held {
+    parts: Vec<Py<PyBytes>>,
+    small: Vec<u8>,
+}
+
+impl Held {
+    fn keep(&mut self, py: Python<'_>, chunk: &Input<'_>, bytes: &[u8]) {
+        if bytes.len() < LARGE {
+            self.small.extend_from_slice(bytes);
+            if self.small.len() >= CHUNK {
+                self.pack(py);
+            }
+            return;
+        }
+        self.pack(py);
+        let whole = bytes.len() == chunk.as_slice().len();
+        self.parts.push(if whole { chunk.to_bytes() } else { PyBytes::new(py, bytes).unbind() });
+    }
+
+    fn pack(&mut self, py: Python<'_>) {
+        if !self.small.is_empty() {
+            self.parts.push(PyBytes::new(py, &self.small).unbind());
+            self.small.clear();
+        }
+    }
+
+    /// Python's own join: it fills the object that it gives, and releases the interpreter when it is large.
+    fn join<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        if self.parts.is_empty() {
+            let message = PyBytes::new(py, &self.small);
+            self.small.clear();
+            return Ok(message);
+        }
+        self.pack(py);
+        let parts = PyList::new(py, core::mem::take(&mut self.parts))?;
+        Ok(PyBytes::new(py, &[]).call_method1("join", (parts,))?.cast_into()?)
     }
 }
 

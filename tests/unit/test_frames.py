@@ -79,6 +79,24 @@ def test_every_cut_gives_the_same_messages(backend: ModuleType, size: int) -> No
     assert decoder.buffered == 0
 
 
+def test_large_and_small_chunks_mixed(backend: ModuleType) -> None:
+    """Large ones are kept as objects, small ones together, these again in objects."""
+    payload = bytes(range(251)) * 300
+    stream = len(payload).to_bytes(4, "big") + payload + b"\0\0\0\1x"
+    for sizes in ([1024], [1023], [1, 1023, 1024, 5], [300, 4000], [3, 2000, 1], [70_000, 1]):
+        decoder = backend.FrameDecoder(len(payload))
+        rest, cuts, messages = stream, list(sizes), []
+        while rest:
+            chunk, rest = rest[: cuts[0]], rest[cuts[0] :]
+            cuts.append(cuts.pop(0))
+            before = decoder.buffered
+            found = decoder.receive_data(bytearray(chunk) if len(rest) % 2 else chunk)
+            assert found or decoder.buffered == before + len(chunk)
+            messages += found
+        assert messages == [payload, b"x"], sizes
+        assert decoder.buffered == 0
+
+
 def test_the_limit_is_inclusive_and_without_the_prefix(backend: ModuleType) -> None:
     for size in (1, 1024):
         decoder = backend.FrameDecoder(1024)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 CHUNK: Final = 16_384
 PREFIX: Final = 4
+LARGE: Final = 1024
+"""A chunk of so many bytes is kept as it is: whoever sent it paid for more than what an object takes to be one."""
 
 
 def frame_chunks(payload: Buffer) -> list[bytes]:
@@ -37,35 +39,42 @@ def frame_batch(payloads: list[bytes]) -> list[bytes]:
 class FrameDecoder(Sealed):
     """Puts messages together from a channel's chunks, cut anywhere."""
 
-    __slots__ = ("_failed", "_held", "_limit")
+    __slots__ = ("_failed", "_length", "_limit", "_missing", "_parts", "_prefix")
     _limit: int
-    _held: bytearray
+    _prefix: bytearray
+    """The first bytes of a message, as long as its length is not known."""
+    _length: int
+    """Of the unfinished message, when it is known; else 0."""
+    _missing: int
+    """How much of it has not come."""
+    _parts: list[bytes | bytearray]
+    """What has come of it: large chunks as they were, so that a byte is copied only once; small ones together."""
     _failed: bool
 
     def __new__(cls, max_message: int) -> FrameDecoder:
         """`max_message` is the channel's limit in bytes, inclusive, without the 4-byte prefix."""
         decoder = object.__new__(cls)
         object.__setattr__(decoder, "_limit", unsigned(max_message, U32))
-        object.__setattr__(decoder, "_held", bytearray())
+        object.__setattr__(decoder, "_prefix", bytearray())
+        object.__setattr__(decoder, "_length", 0)
+        object.__setattr__(decoder, "_missing", 0)
+        object.__setattr__(decoder, "_parts", [])
         object.__setattr__(decoder, "_failed", False)
         return decoder
 
     def receive_data(self, data: Buffer) -> list[bytes]:
         """The payloads that `data` completes, in order. Raises `FrameError`, and then for ever."""
-        octet = octets(data)
-        if self._failed:
-            raise FrameError("the decoder has failed before and cannot go on")
-        try:
-            return self._read(octet)
-        except FrameError:
-            object.__setattr__(self, "_failed", True)
-            self._held.clear()
-            raise
+        messages: list[bytes] = []
+        self._receive(octets(data), messages)
+        return messages
 
     def receive_batch(self, chunks: list[bytes]) -> list[bytes]:
         """`receive_data` of each chunk in turn; what was complete is lost when one fails."""
         instance_of(list, chunks)
-        return [message for data in [octets(chunk) for chunk in chunks] for message in self.receive_data(data)]
+        messages: list[bytes] = []
+        for data in [octets(chunk) for chunk in chunks]:
+            self._receive(data, messages)
+        return messages
 
     def allow(self, max_message: int) -> None:
         """Another limit from now on. An unfinished message that is longer makes the next call fail."""
@@ -74,42 +83,69 @@ class FrameDecoder(Sealed):
     @property
     def buffered(self) -> int:
         """Bytes of an unfinished message held now, prefix included."""
-        return len(self._held)
+        return PREFIX + self._length - self._missing if self._length else len(self._prefix)
 
-    def _read(self, data: bytes) -> list[bytes]:
-        messages: list[bytes] = []
+    def _receive(self, data: bytes, messages: list[bytes]) -> None:
+        if self._failed:
+            raise FrameError("the decoder has failed before and cannot go on")
+        try:
+            self._read(data, messages)
+        except FrameError:
+            object.__setattr__(self, "_failed", True)
+            object.__setattr__(self, "_length", 0)
+            self._prefix.clear()
+            self._parts.clear()
+            raise
+
+    def _read(self, data: bytes, messages: list[bytes]) -> None:
         position = 0
-        if self._held:
-            position = self._hold(data, 0, PREFIX)
-            length = self._length(self._held, 0)
-            if length is None:
-                return messages
-            # The buffer grows with what has come, never with what the prefix promises.
-            position = self._hold(data, position, PREFIX + length)
-            if len(self._held) < PREFIX + length:
-                return messages
-            messages.append(bytes(memoryview(self._held)[PREFIX:]))
-            self._held.clear()
-        while (length := self._length(data, position)) is not None:
-            end = position + PREFIX + length
+        if self._prefix:
+            position = PREFIX - len(self._prefix)
+            self._prefix.extend(data[:position])
+            if len(self._prefix) < PREFIX:
+                return
+            self._begin(self._checked(int.from_bytes(self._prefix, "big")))
+            self._prefix.clear()
+        if self._length:
+            self._checked(self._length)
+            end = position + self._missing
             if end > len(data):
-                break
-            messages.append(data[position + PREFIX : end])
+                self._hold(data[position:])
+                return
+            messages.append(self._joined(data[position:end]))
             position = end
-        self._held.extend(memoryview(data)[position:])
-        return messages
+        while len(data) >= position + PREFIX:
+            length = self._checked(int.from_bytes(data[position : position + PREFIX], "big"))
+            position += PREFIX
+            if position + length > len(data):
+                self._begin(length)
+                self._hold(data[position:])
+                return
+            messages.append(data[position : position + length])
+            position += length
+        self._prefix.extend(data[position:])
 
-    def _hold(self, data: bytes, start: int, until: int) -> int:
-        """Moves bytes of `data` from `start` on to the held ones until these are `until`; where it stopped."""
-        end = start + max(until - len(self._held), 0)
-        self._held.extend(memoryview(data)[start:end])
-        return min(end, len(data))
+    def _begin(self, length: int) -> None:
+        object.__setattr__(self, "_length", length)
+        object.__setattr__(self, "_missing", length)
 
-    def _length(self, data: bytes | bytearray, position: int) -> int | None:
-        """The payload's length, once the whole prefix is there."""
-        if len(data) < position + PREFIX:
-            return None
-        length = int.from_bytes(data[position : position + PREFIX], "big")
+    def _hold(self, piece: bytes) -> None:
+        object.__setattr__(self, "_missing", self._missing - len(piece))
+        parts = self._parts
+        if len(piece) >= LARGE:
+            parts.append(piece)
+        elif parts and isinstance(parts[-1], bytearray) and len(parts[-1]) < CHUNK:
+            parts[-1].extend(piece)
+        elif piece:
+            parts.append(bytearray(piece))
+
+    def _joined(self, last: bytes) -> bytes:
+        message = b"".join([*self._parts, last])
+        self._parts.clear()
+        self._begin(0)
+        return message
+
+    def _checked(self, length: int) -> int:
         if length == 0:
             raise FrameError("a message must not be empty")
         if length > self._limit:

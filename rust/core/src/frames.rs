@@ -68,23 +68,34 @@ pub fn frame_chunks(payload: &[u8]) -> Result<Vec<Cow<'_, [u8]>>> {
     Ok(chunks(payload)?.map(|chunk| chunk.bytes()).collect())
 }
 
-/// Puts messages together from chunks that are cut anywhere.
+/// What a part of a chunk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// Belongs to a message that is not complete.
+    Held(&'a [u8]),
+    /// Completes the message whose beginning was held.
+    Last(&'a [u8]),
+    /// A whole message.
+    Whole(&'a [u8]),
+}
+
+/// Finds the messages in chunks that are cut anywhere. The bytes themselves are its caller's to keep.
 #[derive(Debug)]
-pub struct FrameDecoder {
+pub struct Splitter {
     limit: u32,
     /// Of the unfinished message, the first `begun` bytes.
     prefix: [u8; PREFIX],
     begun: usize,
-    /// Its payload as far as it has come; empty while the prefix is not complete.
-    body: Vec<u8>,
+    /// How much of its payload has come; nothing while the prefix is not complete.
+    held: usize,
     failed: bool,
 }
 
-impl FrameDecoder {
+impl Splitter {
     /// `limit` is the channel's largest payload, inclusive.
     #[must_use]
     pub const fn new(limit: u32) -> Self {
-        Self { limit, prefix: [0; PREFIX], begun: 0, body: Vec::new(), failed: false }
+        Self { limit, prefix: [0; PREFIX], begun: 0, held: 0, failed: false }
     }
 
     /// The largest payload from now on; an unfinished message that is larger fails with the next call.
@@ -92,39 +103,27 @@ impl FrameDecoder {
         self.limit = limit;
     }
 
-    /// Bytes of an unfinished message held now, prefix included.
+    /// Bytes of an unfinished message that have come, prefix included.
     #[must_use]
-    pub fn buffered(&self) -> usize {
-        self.begun + self.body.len()
+    pub const fn buffered(&self) -> usize {
+        self.begun + self.held
     }
 
-    /// The payloads that `data` completes, in order; borrowed from it where it holds them whole. After an error
-    /// nothing is held any more and every further call fails.
-    pub fn receive<'a>(&mut self, data: &'a [u8]) -> Result<Vec<Cow<'a, [u8]>>> {
-        self.receive_batch([data])
+    /// Gives the pieces of `data` to `take`, in order. After an error nothing that was held is needed any more, and
+    /// every further call fails.
+    pub fn read<'a>(&mut self, data: &'a [u8], take: impl FnMut(Piece<'a>)) -> Result<()> {
+        let read = if self.failed { Err(FrameFault::Failed) } else { self.walk(data, take) };
+        Ok(read.inspect_err(|_| {
+            self.failed = true;
+            self.begun = 0;
+            self.held = 0;
+        })?)
     }
 
-    /// As [`FrameDecoder::receive`] of one after another; after an error what was complete is lost.
-    pub fn receive_batch<'a>(
-        &mut self,
-        batch: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<Vec<Cow<'a, [u8]>>> {
-        let mut messages = Vec::new();
-        for data in batch {
-            let read = if self.failed { Err(FrameFault::Failed) } else { self.read(data, &mut messages) };
-            read.inspect_err(|_| {
-                self.failed = true;
-                self.begun = 0;
-                self.body = Vec::new();
-            })?;
-        }
-        Ok(messages)
-    }
-
-    fn read<'a>(
+    fn walk<'a>(
         &mut self,
         mut data: &'a [u8],
-        messages: &mut Vec<Cow<'a, [u8]>>,
+        mut take: impl FnMut(Piece<'a>),
     ) -> core::result::Result<(), FrameFault> {
         if self.begun > 0 {
             self.begin(&mut data);
@@ -132,24 +131,26 @@ impl FrameDecoder {
                 return Ok(());
             }
             let length = self.length(self.prefix)?;
-            // The buffer grows with what has come, never with what the prefix promises.
-            let (head, rest) = data.split_at(data.len().min(length - self.body.len()));
-            self.body.extend_from_slice(head);
-            if self.body.len() < length {
+            let (head, rest) = data.split_at(data.len().min(length - self.held));
+            if self.held + head.len() < length {
+                self.held += head.len();
+                take(Piece::Held(head));
                 return Ok(());
             }
-            messages.push(Cow::Owned(core::mem::take(&mut self.body)));
+            take(Piece::Last(head));
             self.begun = 0;
+            self.held = 0;
             data = rest;
         }
         while let Some((prefix, rest)) = data.split_first_chunk() {
             let length = self.length(*prefix)?;
             let Some((message, rest)) = rest.split_at_checked(length) else { break };
-            messages.push(Cow::Borrowed(message));
+            take(Piece::Whole(message));
             data = rest;
         }
         self.begin(&mut data);
-        self.body.extend_from_slice(data);
+        self.held = data.len();
+        take(Piece::Held(data));
         Ok(())
     }
 
@@ -169,6 +170,52 @@ impl FrameDecoder {
             }
             length => Ok(length as usize),
         }
+    }
+}
+
+/// Puts messages together from chunks that are cut anywhere.
+#[derive(Debug)]
+pub struct FrameDecoder {
+    splitter: Splitter,
+    /// The payload of an unfinished message. It grows with what has come, never with what the prefix promises.
+    body: Vec<u8>,
+}
+
+impl FrameDecoder {
+    /// `limit` is the channel's largest payload, inclusive.
+    #[must_use]
+    pub const fn new(limit: u32) -> Self {
+        Self { splitter: Splitter::new(limit), body: Vec::new() }
+    }
+
+    /// As [`Splitter::allow`].
+    pub const fn allow(&mut self, limit: u32) {
+        self.splitter.allow(limit);
+    }
+
+    /// As [`Splitter::buffered`].
+    #[must_use]
+    pub const fn buffered(&self) -> usize {
+        self.splitter.buffered()
+    }
+
+    /// The payloads that `data` completes, in order; borrowed from it where it holds them whole. After an error
+    /// nothing is held any more and every further call fails.
+    pub fn receive<'a>(&mut self, data: &'a [u8]) -> Result<Vec<Cow<'a, [u8]>>> {
+        let Self { splitter, body } = self;
+        let mut messages = Vec::new();
+        let read = splitter.read(data, |piece| match piece {
+            Piece::Held(bytes) => body.extend_from_slice(bytes),
+            Piece::Last(bytes) => {
+                body.extend_from_slice(bytes);
+                messages.push(Cow::Owned(core::mem::take(body)));
+            }
+            Piece::Whole(bytes) => messages.push(Cow::Borrowed(bytes)),
+        });
+        if read.is_err() {
+            *body = Vec::new();
+        }
+        read.map(|()| messages)
     }
 }
 
@@ -225,19 +272,6 @@ mod tests {
         assert!(decoder.receive(&[0xff, 0xff, 0xff, 0xff, 1, 2]).unwrap().is_empty());
         assert_eq!(decoder.buffered(), 6);
         assert!(decoder.body.capacity() < 1024);
-    }
-
-    #[test]
-    fn a_batch_is_one_after_another() {
-        let messages = [payload(1), payload(5), payload(300), payload(2)];
-        let stream: Vec<u8> = messages.iter().flat_map(|m| frame_chunks(m).unwrap().concat()).collect();
-        for size in 1..=stream.len() {
-            let mut decoder = FrameDecoder::new(300);
-            assert_eq!(decoder.receive_batch(stream.chunks(size)).unwrap(), messages, "cut at {size}");
-        }
-        let mut decoder = FrameDecoder::new(300);
-        assert!(decoder.receive_batch([&stream[..], &[0; 4]]).is_err());
-        assert_eq!(decoder.receive(&stream), Err(Error::Frame(FrameFault::Failed)));
     }
 
     #[test]
