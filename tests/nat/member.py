@@ -1,6 +1,6 @@
 """A node in a namespace that runs no signaling server and dials what it is told, by lines on standard input.
 
-python -m tests.nat.member ICE_SERVER...        then dial addresses, one a line; each is answered by a line of JSON
+python -m tests.nat.member ICE_SERVER...        then addresses to dial, one a line; each is answered by a line of JSON
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ async def member(servers: list[str]) -> None:
             except MinaWebrtcError as error:
                 say(error=str(error))
             else:
-                say(seconds=peer.timings.total, **path_json(peer.path) if peer.path else {})
+                say(seconds=peer.timings.total, **(path_json(peer.path) if peer.path else {}))
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from aioice import stun
 from aioice.turn import make_integrity_key
 from tests.parity.transport_harness import World, run
 
+from mina_webrtc.services.turn import allocate
 from mina_webrtc.wire.ice_url import IceServer, TurnLogin
 
 RELAYED = re.compile(r"a=candidate:\S+ 1 udp \d+ (\S+) (\d+) typ relay raddr (\S+) rport (\d+)")
@@ -29,7 +31,7 @@ class Turn(asyncio.DatagramProtocol):
     def __init__(self, families: str) -> None:
         self.families = families
         self.given = 0
-        self.silent = False
+        self.silent, self.renews, self.lifetime = False, True, 600
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: Any = transport
@@ -40,6 +42,8 @@ class Turn(asyncio.DatagramProtocol):
             return
         if "USERNAME" not in request.attributes or not request.check_message_integrity(KEY):
             return self.answer(request, addr, **{"ERROR-CODE": (401, "Who"), "REALM": "lab", "NONCE": b"1"})
+        if request.message_method is stun.Method.REFRESH and not self.renews:
+            return self.answer(request, addr, **{"ERROR-CODE": (437, "Allocation Mismatch")})
         if request.message_method is stun.Method.REFRESH:
             self.given -= request.attributes["LIFETIME"] == 0
             return self.answer(request, addr, LIFETIME=0)
@@ -49,7 +53,7 @@ class Turn(asyncio.DatagramProtocol):
         self.given += 1
         relay = ("2001:db8::7", 6006) if family == "6" else ("198.51.100.7", 4004)
         mapped = {"XOR-RELAYED-ADDRESS": relay, "XOR-MAPPED-ADDRESS": addr[:2]}
-        return self.answer(request, addr, LIFETIME=600, **mapped)
+        return self.answer(request, addr, LIFETIME=self.lifetime, **mapped)
 
     def answer(self, request: stun.Message, addr: Any, **attributes: Any) -> None:
         kind = stun.Class.ERROR if "ERROR-CODE" in attributes else stun.Class.RESPONSE
@@ -137,3 +141,16 @@ def test_a_server_that_has_gone_does_not_hold_up_the_end(monkeypatch: pytest.Mon
             assert time.monotonic() - begin < 1
 
     run("aiortc", "asyncio", test)
+
+
+async def test_an_allocation_that_is_not_renewed_is_over() -> None:
+    lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    class Receiver(asyncio.DatagramProtocol):
+        def connection_lost(self, exc: Exception | None) -> None:
+            lost.set_result(None)
+
+    async with turn("4") as (server, url):
+        server.lifetime, server.renews = 0, False
+        await allocate(url, ssl.create_default_context, Receiver())
+        await asyncio.wait_for(lost, 5)
