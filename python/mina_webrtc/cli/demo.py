@@ -23,7 +23,7 @@ Pair = tuple[str, str]
 
 FIRST, *OTHERS = NAMES = ("Alice", "Bob", "Carol", "Dave")
 BLOCK_SIZE = 1024 * 1024
-QUICK = {"consent": 5.0, "reconnect": 1.0, "ask_peers": 1.0}
+QUICK = {"consent": 5.0, "reconnect": 1.0, "ask_peers": 1.0, "relay_rest": 1.0}
 """Shorter than usual, so that nobody waits: silence until a peer counts as gone (12 s), and until it is dialled again
 (30 s)."""
 

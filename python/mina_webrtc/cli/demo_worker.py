@@ -128,13 +128,18 @@ def _reply(number: int, **words: Any) -> None:
 
 def _config(words: dict[str, Any]) -> Config:
     """JSON has no tuples, paths and keys. Everything stays on this machine: candidates are loopback ones."""
-    made: dict[str, Any] = {name: tuple(words.pop(name)) for name in ("listen", "seeds") if name in words}
-    made |= {
-        name: kind(**words.pop(name)) for name, kind in (("limits", Limits), ("timeouts", Timeouts)) if name in words
+    kinds: dict[str, Callable[[Any], Any]] = {
+        "limits": lambda given: Limits(**given),
+        "timeouts": lambda given: Timeouts(**given),
+        "peer_db": Path,
     }
-    if "peer_db" in words:
-        made["peer_db"] = Path(words.pop("peer_db"))
-    return Config(secret_key=SecretKey.parse(words.pop("secret")), allow_loopback=True, **made, **words)
+    secret = SecretKey.parse(words.pop("secret"))
+    made = {name: kinds.get(name, _tuple)(value) for name, value in words.items()}
+    return Config(secret_key=secret, allow_loopback=True, **made)
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 async def _main(kind: type[Worker]) -> int:
