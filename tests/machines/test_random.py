@@ -19,6 +19,7 @@ from mina_webrtc.machines.keeping import Known, Origin
 from mina_webrtc.machines.peer import Success
 from mina_webrtc.machines.vocab import Timer
 from mina_webrtc.store import Store
+from mina_webrtc.wire.address import DialAddress, Relayed
 from mina_webrtc.wire.messages import Rpc
 
 INDICES = (1, 2, 3, 4)
@@ -36,8 +37,8 @@ def check(side: Side) -> None:
     attempts = {conn for conn, state in peers._states.items() if not isinstance(state, Success)}
     assert {conn for timer, conn, _ in armed if timer is Timer.ATTEMPT} == attempts
     assert {conn for timer, conn, _ in armed if timer is Timer.YIELD} == set(peers._dials._given_way)
-    ours = (Timer.YIELD, Timer.OFFER_MEMORY, Timer.UPKEEP, Timer.PAIRS, Timer.ITEM_HANDLER)
-    assert {conn for timer, conn, _ in armed if timer not in ours} <= set(peers._states)
+    general = (Timer.YIELD, Timer.OFFER_MEMORY, Timer.UPKEEP, Timer.PAIRS, Timer.SEEK, Timer.ITEM_HANDLER)
+    assert {conn for timer, conn, _ in armed if timer not in general} <= set(peers._states)
     assert all(count == 1 for count in side.gone.values())
     assert peers._admission.pending == sum(len(slot.incoming) for slot in peers._slots.values())
     assert peers._admission.pending <= side.settings.max_pending_incoming
@@ -51,6 +52,13 @@ def check(side: Side) -> None:
     assert sorted(item.address.legacy() for item in upkeep.known) == sorted(
         address.legacy() for addresses in upkeep.known._of_peer.values() for address in addresses
     )
+    relayed, ours = peers._relayed, peers._introductions
+    assert {bid.relay for bid in relayed._bids.values()} <= set(peers._ready.values())
+    assert relayed._bids.keys() <= attempts
+    assert relayed._through.keys() <= peers._states.keys()
+    assert relayed._polls.asked.keys() | relayed._polls.silent.keys() <= set(peers._ready.values())
+    assert {*ours._askers, *ours._targets, *ours._target_of, *ours._asker_of} <= set(peers._ready.values())
+    assert {target: asker for asker, target in ours._target_of.items()} == ours._asker_of
     for slot in peers._slots.values():
         assert not slot.empty
         assert not slot.dials or (slot.ready is None and (slot.outgoing is not None or slot.given_way is not None))
@@ -69,6 +77,12 @@ class Network(RuleBasedStateMachine):
     @rule(one=index, two=index)
     def dial(self, one: int, two: int) -> None:
         self.world.sides[one].dial(two)
+
+    @rule(one=index, relay=index, two=index)
+    def dial_through(self, one: int, relay: int, two: int) -> None:
+        side = self.world.sides[one]
+        side.dials += 1
+        side.give(v.DialRequested(side.dials, DialAddress(KEYS[two].peer_id, Relayed(KEYS[relay].peer_id))))
 
     @rule(one=index, data=st.data())
     def cancel(self, one: int, data: st.DataObject) -> None:

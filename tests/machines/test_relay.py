@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from tests.machines.world import KEYS, Side, World, address, assert_clean, offer, wrap
 
 from mina_webrtc.machines import vocab as v
+from mina_webrtc.machines.vocab import Timer
 from mina_webrtc.wire.address import DialAddress, Relayed
 from mina_webrtc.wire.channels import Channel
 from mina_webrtc.wire.messages import (
@@ -91,7 +92,7 @@ def test_two_that_know_only_the_relay_find_each_other() -> None:
     one = next(side for side in (asker, target) if side.told(v.PeerReady)[-1].outgoing)
     other = target if one is asker else asker
     assert one.told(v.PeerReady)[-1].address == through(other.index)
-    assert relay.store.state()["relayed"] == {"bids": 0, "offers": 0, "through": 0}
+    assert relay.store.state()["relayed"] == {"bids": 0, "offers": 0, "through": 0, "seeking": 0}
     for side in (relay, asker, target):
         assert_clean(side)
 
@@ -184,24 +185,57 @@ def test_nobody_is_introduced_who_wants_nobody() -> None:
     assert relay.store.state()["introductions"] == {"askers": 0, "targets": 2, "promises": 0, "pairs": 0}
 
 
-def test_an_asker_with_its_minimum_refuses_and_is_left_alone_for_a_minute() -> None:
+def test_no_more_relays_are_asked_at_a_time_than_peers_are_missing() -> None:
+    world = World()
+    asker = world.side(ASKER, min_peers=4)
+    for index in (RELAY, 7, 8):
+        world.side(index)
+        asker.dial(index)
+        world.run()
+    # when the third came one was missing, and two had been asked
+    assert [side.store.state()["introductions"]["askers"] for side in world.sides.values()] == [0, 1, 1, 0]
+    assert asker.store.state()["relayed"]["seeking"] == 2
+    world.wait(1.0)  # who knows nobody does not keep us from asking others
+    assert [side.store.state()["introductions"]["askers"] for side in world.sides.values()] == [0, 1, 1, 1]
+    world.wait(1.0)
+    assert Timer.SEEK not in {timer for timer, _, _ in asker.store.armed()}
+    world.side(TARGET).dial(8)
+    world.run()
+    assert peers(asker) == {RELAY, TARGET, 7, 8}
+
+
+def test_an_asker_that_refuses_is_left_alone_longer_each_time_until_it_makes_an_offer() -> None:
     world = World()
     relay, asker = star(world, ASKER)
-    dial = dial_through(asker, THIRD)  # makes it ask
-    world.run()
-    asker.give(v.DialCancelled(dial))
     seen = Tap(world, lambda side, message: message).seen
-    world.side(TARGET).dial(RELAY)
+    for index, rest in ((7, 5.0), (8, 10.0), (9, 20.0), (10, 40.0), (11, 60.0), (12, 60.0)):
+        _refuse(world, asker, index)
+        state = relay.store.state()["introductions"]
+        assert (state["targets"], state["promises"]) == (len(peers(relay)), 0)  # the target is free for others
+        polls = sum(isinstance(message, GetNext) for message in seen)
+        world.wait(rest - 0.1)
+        assert sum(isinstance(message, GetNext) for message in seen) == polls
+        world.wait(0.2)
+        assert sum(isinstance(message, GetNext) for message in seen) == polls + 1
+    world.side(TARGET)
+    dial_through(asker, TARGET)
+    world.sides[TARGET].dial(RELAY)
     world.run()
-    assert any(isinstance(message, DiscoveredReject) for message in seen)
-    assert peers(asker) == {RELAY}
-    state = relay.store.state()["introductions"]
-    assert (state["targets"], state["promises"]) == (2, 0)  # the target is free for others
-    polls = sum(isinstance(message, GetNext) for message in seen)
-    world.wait(59.9)
-    assert sum(isinstance(message, GetNext) for message in seen) == polls
-    world.wait(0.2)
-    assert sum(isinstance(message, GetNext) for message in seen) == polls + 1
+    assert peers(asker) == {RELAY, TARGET}
+    _refuse(world, asker, 13)
+    seen.clear()
+    world.wait(5.1)
+    assert any(isinstance(message, GetNext) for message in seen)
+
+
+def _refuse(world: World, asker: Side, target: int) -> None:
+    """The asker has its minimum; a dial that waits for somebody else makes it ask."""
+    dial = dial_through(asker, THIRD)
+    world.run()
+    world.side(target).dial(RELAY)
+    world.run()
+    assert target not in peers(asker)
+    asker.give(v.DialCancelled(dial))
 
 
 def test_a_pair_is_introduced_once_in_ten_minutes() -> None:

@@ -118,6 +118,7 @@ DEADLINES = {
     Timer.EXCHANGED: "as a relay: the target owes its answer",
     Timer.REST: "as a relay: the asker that refused may be asked again",
     Timer.PAIRS: "as a relay: the oldest introduction may be repeated",
+    Timer.SEEK: "relays that were asked for a peer have named none, and others may be asked",
     Timer.ITEMS: "the peer owes items that it has announced",
     Timer.ITEM_HANDLER: "our application owes its judgement of an item; it is dropped",
     Timer.UPKEEP: "a known address may be dialled again, a peer asked again, or room is to be made",

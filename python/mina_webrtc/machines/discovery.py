@@ -32,6 +32,11 @@ from mina_webrtc.wire.messages import (
 )
 from mina_webrtc.wire.signal import EncryptedAnswer, EncryptedOffer
 
+FIRST_REST = 1 / 12
+"""Of the longest rest, doubled by every further refusal."""
+MANY = 8
+"""Refusals in a row, after which the rest grows no longer."""
+
 
 class Guide(Enum):
     """We are the relay: what the peer, who may ask, was told and has said."""
@@ -71,6 +76,8 @@ class Discovery(Part, frozen=True, kw_only=True):
 
     guide: Guide = Guide.POLLED
     seeker: Seeker = Seeker.SILENT
+    refusals: int = 0
+    """Targets that the peer has refused since it last made an offer."""
 
     def begin(self) -> tuple[Self, Effects]:
         return self.say(GetNext())
@@ -118,7 +125,7 @@ class Discovery(Part, frozen=True, kw_only=True):
                 return self._rest(now, [CancelTimer(Timer.DISCOVERED, conn, 0), Declined(conn)])
             case DiscoveredAccept(offer), Guide.INTRODUCED:
                 effects: Effects = [CancelTimer(Timer.DISCOVERED, conn, 0), OfferEntrusted(conn, offer)]
-                return replace(self, guide=Guide.ENTRUSTED), effects
+                return replace(self, guide=Guide.ENTRUSTED, refusals=0), effects
             case DiscoveredReject(), Guide.LAPSED:
                 return self._rest(now, [])
             case DiscoveredAccept(), Guide.LAPSED:
@@ -126,8 +133,11 @@ class Discovery(Part, frozen=True, kw_only=True):
         raise self.unexpected(message)
 
     def _rest(self, now: float, effects: Effects) -> tuple[Self, Effects]:
-        timer = self._timer(Timer.REST, now + self.link.settings.relay_rest)
-        return replace(self, guide=Guide.RESTING), [*effects, timer]
+        # §9: it may be connected to this target already and still want others, so the first rest is a short one
+        rest = self.link.settings.relay_rest
+        wait = min(rest * FIRST_REST * 2.0**self.refusals, rest)
+        after = replace(self, guide=Guide.RESTING, refusals=min(self.refusals + 1, MANY))
+        return after, [*effects, self._timer(Timer.REST, now + wait)]
 
     # ------------------------------------------------------------ the peer is the relay
 

@@ -115,10 +115,10 @@ class Peers(Connections):
         return len(self._slots) < self._settings.max_peers
 
     @property
-    def wants_peers(self) -> bool:
-        """Whether ready peers and dials under way are below the minimum (§6). Offers of others do not count: as long
+    def missing(self) -> int:
+        """How many peers are wanted beyond those that are ready or dialled (§6). Offers of others do not count: as long
         as they are only claims, they must not keep us from looking further."""
-        return self._upkeep.missing() > 0
+        return self._upkeep.missing()
 
     def state(self) -> dict[str, Any]:
         """A plain snapshot, of public data only."""
@@ -206,7 +206,7 @@ class Peers(Connections):
         )
         slot.outgoing = self._dialled[peer] = link.conn
         effects = self._begin(outgoing.Init(link), DialRequested(dial, address), now)
-        return effects + self._relayed.begun(link.conn, address)
+        return effects + self._relayed.begun(link.conn, address, now)
 
     def _too_many(self) -> Failure | None:
         cap = self._settings.max_pending_outgoing
@@ -314,6 +314,8 @@ class Peers(Connections):
             return self._admission.forget(now)
         if event.timer is Timer.PAIRS:
             return self._introductions.forget(now)
+        if event.timer is Timer.SEEK:
+            return self._relayed.patience_over(now)
         if event.timer is Timer.ITEM_HANDLER:
             return self._gossip.expired(event.key, now)
         if event.timer is Timer.UPKEEP:

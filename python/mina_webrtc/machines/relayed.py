@@ -10,6 +10,9 @@ offer claims must be what the relay says (§9), or it counts as one that cannot 
 
 A relay that goes away ends every attempt that still needs it, on both sides. Through any one relay come at most
 `max_through_relay` peers, found and offered together: whoever knows one relay only must not be surrounded by it.
+
+No more relays are asked at a time than peers are missing. Each names one as soon as it can, and rests for a minute when
+it is refused: if all were asked for the last few peers, none would be left to ask once these few have come to nothing.
 """
 
 from __future__ import annotations
@@ -22,10 +25,9 @@ from msgspec.structs import replace
 
 from mina_webrtc.errors import BinProtError
 from mina_webrtc.identity import PeerId, PublicKey
-from mina_webrtc.machines.discovery import Seeker
-from mina_webrtc.machines.exchange import Taker
 from mina_webrtc.machines.followers import Followers
 from mina_webrtc.machines.introductions import Ready
+from mina_webrtc.machines.polls import Polls
 from mina_webrtc.machines.vocab import (
     AnswerSealed,
     AnswerSent,
@@ -63,14 +65,13 @@ class Core(Ready, Protocol):
     """What `peers` can do for this component."""
 
     @property
-    def wants_peers(self) -> bool: ...
+    def missing(self) -> int:
+        """How many peers are wanted beyond those that are ready or dialled; below 0 when there are more."""
+
     @property
     def has_room(self) -> bool: ...
     def ready_conn(self, peer: PeerId) -> int | None:
         """The connection of a ready peer."""
-
-    def ready_conns(self) -> list[int]:
-        """Of all ready peers."""
 
     def connecting(self, peer: PeerId) -> bool:
         """Whether there is a connection with the peer, ready or under way."""
@@ -120,31 +121,45 @@ class RelayedOffers:
         self._signal_of: dict[int, int] = {}
         """Relay's connection → the offer that we owe it an answer to."""
         self._next_signal = -1
+        self._polls = Polls()
         self._through: dict[int, PeerId] = {}
         self._counts: Counter[PeerId] = Counter()
 
     def state(self) -> dict[str, int]:
         """Counts, for a snapshot."""
-        return {"bids": len(self._bids), "offers": len(self._came), "through": len(self._through)}
+        return {
+            "bids": len(self._bids),
+            "offers": len(self._came),
+            "through": len(self._through),
+            "seeking": self._polls.seeking,
+        }
 
-    def tend(self, conn: int) -> Effects:
-        """Takes up what the relay on `conn` has open for us, if we want it now."""
+    def tend(self, now: float) -> Effects:
+        """Takes up what relays have open for us, as far as we want it now."""
         effects: Effects = []
-        seeking, taking = self._core.part(conn, Channel.DISCOVERY), self._core.part(conn, Channel.EXCHANGE)
-        if seeking is not None and seeking.seeker is Seeker.ASKED and self._wants(conn):
-            effects += self._core.change(conn, Channel.DISCOVERY, lambda part: part.seek())
-        if taking is not None and taking.taker is Taker.SILENT and self._core.has_room and not self._exhausted(conn):
-            effects += self._core.change(conn, Channel.EXCHANGE, lambda part: part.poll())
+        for conn in list(self._polls.silent):
+            if not self._core.has_room:
+                break
+            if not self._exhausted(conn):
+                del self._polls.silent[conn]
+                effects += self._core.change(conn, Channel.EXCHANGE, lambda part: part.poll())
+        for conn in list(self._polls.asked):
+            if self._core.missing <= self._polls.seeking:
+                break
+            if not self._exhausted(conn):
+                effects += self._seek(conn, now)
         return effects
 
-    def tend_all(self) -> Effects:
-        """Somebody came or went: we may want more peers now, or have room for them."""
-        return [effect for conn in self._core.ready_conns() for effect in self.tend(conn)]
+    def patience_over(self, now: float) -> Effects:
+        """The SEEK timer fired: relays that have found nobody yet count no longer, others may be asked."""
+        self._polls.forget(now)
+        return self._polls.arm() + self.tend(now)
 
     def gone(self, conn: int, now: float) -> Effects:
         """A connection is over, ready or not: what went through it ends, and so does what it was itself."""
         effects: Effects = []
         self._leave(conn)
+        self._polls.drop(conn)
         bid = self._bids.pop(conn, None)
         if bid is not None and bid.named:
             del self._named[bid.relay]
@@ -159,10 +174,10 @@ class RelayedOffers:
             effects += self._core.cut(came.conn, GONE, now)
         return effects
 
-    def _wants(self, conn: int) -> bool:
-        if any(bid.relay == conn and not bid.named for bid in self._bids.values()):
-            return True
-        return self._core.wants_peers and not self._exhausted(conn)
+    def _seek(self, conn: int, now: float) -> Effects:
+        alone = self._polls.sought(conn, now)
+        effects = self._core.change(conn, Channel.DISCOVERY, lambda part: part.seek())
+        return effects + (self._polls.arm() if alone else [])
 
     def _exhausted(self, conn: int) -> bool:
         return self._counts[self._core.link(conn).peer] >= self._limit
@@ -186,7 +201,7 @@ class RelayedOffers:
             return None
         return Failure(Stage.ADDRESS, "relay_not_connected", f"{address.method.relay} is no ready peer")
 
-    def begun(self, conn: int, address: DialAddress) -> Effects:
+    def begun(self, conn: int, address: DialAddress, now: float) -> Effects:
         """Our attempt `conn` to `address` has begun; nothing for one that goes through no relay."""
         method = address.method
         relay = self._core.ready_conn(method.relay) if isinstance(method, Relayed) else None
@@ -194,15 +209,19 @@ class RelayedOffers:
             return []
         self._enter(conn, self._core.link(relay).peer)
         self._bids[conn] = Bid(relay, address.peer)
-        return self.tend(relay)
+        return self._seek(relay, now) if relay in self._polls.asked else []
 
     def asks(self, word: RelayAsks, now: float) -> Effects:
         """The relay would find us a peer."""
-        return self.tend(word.conn)
+        self._polls.asked[word.conn] = None
+        if any(bid.relay == word.conn and not bid.named for bid in self._bids.values()):
+            return self._seek(word.conn, now)
+        return self.tend(now)
 
     def found(self, word: TargetFound, now: float) -> Effects:
         """The relay names a target: offer or refusal."""
         relay, peer = word.conn, word.target.peer_id
+        self._polls.found(relay)
         effects: Effects = []
         conn = self._waiting(relay, peer)
         if conn is None and self._acceptable(relay, peer):
@@ -221,7 +240,7 @@ class RelayedOffers:
     def _acceptable(self, relay: int, peer: PeerId) -> bool:
         if peer == self._me or self._core.connecting(peer):
             return False
-        return self._core.wants_peers and not self._exhausted(relay)
+        return self._core.missing > 0 and not self._exhausted(relay)
 
     def send(self, effect: SendOffer, now: float) -> Effects:
         """The offer of an attempt that goes through a relay is sealed."""
@@ -299,7 +318,8 @@ class RelayedOffers:
         signal = self._signal_of.pop(word.conn)
         came = self._came.pop(signal)
         effects = [] if came.conn is None else self._core.give(AnswerSent(came.conn), now)
-        return effects + self.tend(word.conn)
+        self._polls.silent[word.conn] = None
+        return effects + self.tend(now)
 
     # ------------------------------------------------------------ wiring
 
@@ -312,7 +332,7 @@ class RelayedOffers:
         followers.consume(AnswerLeft, self.left)
         followers.add(SendOffer, self._sending)
         followers.add(Respond, self._responding)
-        followers.add(PeerReady, lambda effect, now: (True, self.tend_all()))
+        followers.add(PeerReady, self._joined)
         followers.add(PeerClosed, self._ended)
         followers.add(AttemptFailed, self._ended)
 
@@ -324,5 +344,9 @@ class RelayedOffers:
         relayed = effect.signal < 0
         return not relayed, self.respond(effect, now) if relayed else []
 
+    def _joined(self, effect: PeerReady, now: float) -> tuple[bool, Effects]:
+        self._polls.silent[effect.conn] = None
+        return True, self.tend(now)
+
     def _ended(self, effect: PeerClosed | AttemptFailed, now: float) -> tuple[bool, Effects]:
-        return True, self.gone(effect.conn, now) + self.tend_all()
+        return True, self.gone(effect.conn, now) + self.tend(now)

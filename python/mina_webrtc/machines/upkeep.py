@@ -3,7 +3,8 @@
 
 - Below the minimum it dials known addresses that are due, a few at a time; when these do not suffice it asks ready
   peers for theirs. Own experience goes first: seeds, then what worked (what failed least and worked last first), then
-  what others told, by chance and the tellers by turns.
+  what others told, by chance and the tellers by turns. Equals go by chance, too, or a network's first seed would get
+  every newcomer.
 - Without a connection to any seed it dials the seeds that are due, also above the minimum, so that halves of a network
   that were apart find together through them.
 - Of the peers that it looks for, at most half (and three) may come through one teller that is not a seed.
@@ -240,7 +241,7 @@ class Upkeep:
         return max(known.next_try, self.scores.banned_until(known.address.peer))
 
     def _ranked(self, due: list[Known]) -> list[Known]:
-        own = [known for known in due if known.success is not None or not known.origin.foreign]
+        own = self._shuffled([known for known in due if known.success is not None or not known.origin.foreign])
         own.sort(key=lambda known: (known.origin is not Origin.CONFIGURED, known.failures, -(known.success or 0.0)))
         tellers: dict[PeerId | None, list[Known]] = {}
         for known in due:

@@ -65,6 +65,8 @@ class Timer(Enum):
     """We are the relay, and the asker that refused may be asked again (§9)."""
     PAIRS = "pairs"
     """We are the relay, and the oldest introduction may be repeated (§9)."""
+    SEEK = "seek"
+    """Relays that we asked for a peer have not named any: others are asked (§9)."""
     ITEMS = "items"
     """The peer owes items that it has announced on channel `key` (§7)."""
     ITEM_HANDLER = "item_handler"

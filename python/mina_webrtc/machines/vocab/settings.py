@@ -44,7 +44,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     relay_timeout: float
     """As a relay: how long asker or target may take to answer."""
     relay_rest: float
-    """As a relay: how long an asker that refused is left alone."""
+    """As a relay: how long an asker that refuses is left alone at most; a twelfth of it at first."""
     pair_memory: float
     """As a relay: how long the same two peers are not introduced again."""
     allow_loopback: bool
