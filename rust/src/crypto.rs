@@ -1,6 +1,6 @@
 //! Encryption between two identities, and the hash of an SDP.
 
-use mina_webrtc_core::crypto;
+use mina_webrtc_core::crypto::{self, OVERHEAD};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
@@ -31,14 +31,16 @@ impl Cipher {
     /// `nonce(12) ‖ ciphertext ‖ tag(16)` under a fresh nonce.
     fn seal<'py>(&self, py: Python<'py>, message: Input<'_>) -> PyResult<Bound<'py, PyBytes>> {
         let (cipher, message) = (&self.0, message.as_slice());
-        let sealed = released(py, message.len(), || cipher.seal(message)).map_err(raise)?;
-        Ok(PyBytes::new(py, &sealed))
+        PyBytes::new_with(py, message.len() + OVERHEAD, |target| {
+            released(py, message.len(), || cipher.seal_into(message, target)).map_err(raise)
+        })
     }
 
     /// The message.
     fn open<'py>(&self, py: Python<'py>, sealed: Input<'_>) -> PyResult<Bound<'py, PyBytes>> {
         let (cipher, sealed) = (&self.0, sealed.as_slice());
-        let message = released(py, sealed.len(), || cipher.open(sealed)).map_err(raise)?;
-        Ok(PyBytes::new(py, &message))
+        PyBytes::new_with(py, sealed.len().saturating_sub(OVERHEAD), |target| {
+            released(py, sealed.len(), || cipher.open_into(sealed, target)).map_err(raise)
+        })
     }
 }

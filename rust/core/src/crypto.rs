@@ -2,9 +2,10 @@
 
 use core::fmt;
 
-use aes_gcm::aead::{Aead, KeyInit};
+use aes_gcm::aead::inout::InOutBuf;
+use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::aes::cipher::consts::U12;
-use aes_gcm::{Aes256Gcm, Nonce};
+use aes_gcm::{Aes256Gcm, Nonce, Tag};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -14,6 +15,9 @@ use crate::{Error, Result};
 
 const NONCE: usize = 12;
 const TAG: usize = 16;
+
+/// What a sealed message is longer than the message.
+pub const OVERHEAD: usize = NONCE + TAG;
 
 /// SHA-256 of the UTF-8 bytes of an SDP, exactly as it stands.
 #[must_use]
@@ -33,23 +37,38 @@ impl Cipher {
 
     /// `nonce ‖ ciphertext ‖ tag`, under a fresh nonce.
     pub fn seal(&self, message: &[u8]) -> Result<Vec<u8>> {
-        let mut nonce = [0; NONCE];
-        getrandom::fill(&mut nonce).map_err(|_| Error::Random)?;
-        let nonce = Nonce::<U12>::from(nonce);
-        let sealed = self.0.encrypt(&nonce, message).map_err(|_| Error::Encryption)?;
-        let mut out = Vec::with_capacity(NONCE + sealed.len());
-        out.extend_from_slice(&nonce);
-        out.extend_from_slice(&sealed);
-        Ok(out)
+        let mut sealed = vec![0; message.len() + OVERHEAD];
+        self.seal_into(message, &mut sealed)?;
+        Ok(sealed)
+    }
+
+    /// As [`Cipher::seal`], into a target of [`OVERHEAD`] bytes more; for another length it is an error.
+    pub fn seal_into(&self, message: &[u8], target: &mut [u8]) -> Result<()> {
+        let (nonce, rest) = target.split_first_chunk_mut::<NONCE>().ok_or(Error::Encryption)?;
+        let (body, tag) = rest.split_last_chunk_mut::<TAG>().ok_or(Error::Encryption)?;
+        getrandom::fill(nonce).map_err(|_| Error::Random)?;
+        let buffer = InOutBuf::new(message, body).map_err(|_| Error::Encryption)?;
+        let found = self.0.encrypt_inout_detached(&Nonce::<U12>::from(*nonce), &[], buffer);
+        *tag = found.map_err(|_| Error::Encryption)?.into();
+        Ok(())
     }
 
     /// The message that was sealed.
     pub fn open(&self, sealed: &[u8]) -> Result<Vec<u8>> {
+        let mut message = vec![0; sealed.len().checked_sub(OVERHEAD).ok_or(Error::Decryption)?];
+        self.open_into(sealed, &mut message)?;
+        Ok(message)
+    }
+
+    /// As [`Cipher::open`], into a target of [`OVERHEAD`] bytes less; for another length it is an error. After an error
+    /// nothing of the message is in the target.
+    pub fn open_into(&self, sealed: &[u8], target: &mut [u8]) -> Result<()> {
         let (nonce, rest) = sealed.split_first_chunk::<NONCE>().ok_or(Error::Decryption)?;
-        if rest.len() < TAG {
-            return Err(Error::Decryption);
-        }
-        self.0.decrypt(&Nonce::<U12>::from(*nonce), rest).map_err(|_| Error::Decryption)
+        let (body, tag) = rest.split_last_chunk::<TAG>().ok_or(Error::Decryption)?;
+        let buffer = InOutBuf::new(body, target).map_err(|_| Error::Decryption)?;
+        let opened =
+            self.0.decrypt_inout_detached(&Nonce::<U12>::from(*nonce), &[], buffer, &Tag::from(*tag));
+        opened.map_err(|_| Error::Decryption)
     }
 }
 
