@@ -19,6 +19,7 @@ from mina_webrtc.services.transport_aiortc import AiortcTransports
 MESSAGE = 16_384
 WINDOW = 4 << 20
 SETTINGS = TransportSettings(
+    message_timeout=180.0,
     ice_timeout=10.0,
     consent_timeout=12.0,
     channels=(ChannelSpec(7, "rpc", 256 << 20, True, 64 << 10),),

@@ -112,6 +112,9 @@ class Timeouts:
     handler: float = 60.0
     """How long an application handler may take; every rpc of §7 but the staged ledger has given up before. An item that
     is not judged in time is dropped."""
+    message: float = 180.0
+    """A message that has begun to arrive and is not complete after this, twice this at most, ends the connection: what
+    it holds of `limits.unfinished` is needed by others. As long as the longest answer may take (§7)."""
     items: float = 30.0
     """For items that a peer has announced (§7) to come: a batch is 64 KiB at most. Longer than `consent`, so that a
     peer that vanished is noticed as such."""

@@ -413,6 +413,7 @@ def _transport_settings(config: Config, allow_loopback: bool) -> TransportSettin
         receive_credit=limits.receive_credit,
         receive_buffer=limits.receive_buffer,
         unfinished=Budget(limits.unfinished),
+        message_timeout=config.timeouts.message,
         ice_timeout=config.timeouts.ice,
         consent_timeout=config.timeouts.consent,
         ice_servers=config.ice(),

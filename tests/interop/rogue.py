@@ -30,6 +30,7 @@ def raw_settings(**changes: Any) -> TransportSettings:
         "receive_credit": 1 << 24,
         "receive_buffer": 1 << 20,
         "unfinished": Budget(1 << 30),
+        "message_timeout": 180.0,
         "ice_timeout": 10.0,
         "consent_timeout": 12.0,
         "allow_loopback": True,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.interop.rogue import post
+from tests.interop.rogue import Rogue, post
 from tests.interop.support import NodeFactory, Watch, key
 from tests.interop.test_foreign_stack import FOREIGN, Foreign, frame
 
 from mina_webrtc import ClosedError, Limits, Node, PeerId, Timeouts, Topic
-from mina_webrtc.machines.vocab import PeerClosed, PeerReady
+from mina_webrtc._backend import frame_chunks
+from mina_webrtc.machines.vocab import Fault, PeerClosed, PeerReady
+from mina_webrtc.wire.channels import Channel
 
 
 class Seen:
@@ -130,6 +132,46 @@ async def test_what_cannot_be_broadcast(start: NodeFactory) -> None:
     await node.close()
     with pytest.raises(ClosedError):
         node.broadcast(Topic.SNARK, b"late")
+
+
+TIP = (Channel.BEST_TIP, b"\x01" + bytes(100_000))
+
+
+@pytest.mark.parametrize(
+    ("messages", "detail"),
+    [
+        ([TIP, TIP], "over the limit"),  # nobody asked for a second one
+        ([(Channel.BEST_TIP, b"\x01one"), (Channel.BEST_TIP, b"\x01two")], "unexpected for channel 3: BestTip"),
+        ([(Channel.SNARK, b"\x01\x21")], "unexpected for channel 5: WillSend"),  # 33 of 32
+        ([(Channel.SNARK, b"\x01\x01"), (Channel.SNARK, b"\x02a")] * 2, "unexpected for channel 5: WillSend"),
+        ([(Channel.SNARK, b"\x00\x01")] * 2, "unexpected for channel 5: GetItems"),
+        ([(Channel.SNARK, b"\x02" + bytes(1024))], "over the limit"),
+        ([(Channel.TRANSACTION, b"\x01\x01")], "unexpected for channel 4: WillSend"),  # nobody wants any
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_what_was_not_asked_for(start: NodeFactory, messages: list[tuple[Channel, bytes]], detail: str) -> None:
+    node = await start(1)
+    judging = asyncio.Event()
+
+    async def judge(peer: PeerId, payload: bytes) -> bool | None:
+        judging.set()
+        await asyncio.Event().wait()
+        return True
+
+    for topic in (Topic.BEST_TIP, Topic.SNARK):
+        node.on_item(topic, judge)
+    async with Rogue(key(66)) as rogue:
+        watch = Watch(node)
+        await rogue.dial(node.addresses[0])
+        await rogue.authenticate()
+        await watch.next(PeerReady)
+        for channel, payload in messages:
+            rogue.transport.send([(channel, chunk) for chunk in frame_chunks(payload)])
+        closed = await watch.next(PeerClosed)
+        assert closed.failure.fault is Fault.PEER
+        assert detail in closed.failure.detail
+    assert judging.is_set() == ((len(messages) > 1 and messages[0][0] is Channel.BEST_TIP) or len(messages) == 4)
 
 
 async def test_a_peer_of_another_stack_asks_and_is_asked(start: NodeFactory) -> None:

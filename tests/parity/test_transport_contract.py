@@ -333,6 +333,20 @@ async def test_unfinished_messages_of_all_connections_have_one_budget(world: Wor
 
 
 @contract
+async def test_a_message_that_does_not_end_ends_the_connection(world: World) -> None:
+    budget = Budget(100_000)
+    a, b = await world.pair(unfinished=budget, message_timeout=0.05)
+    a.inject(7, (1 << 20).to_bytes(4, "big") + bytes(40_000 - 4))
+    a.inject(1, b"\x00\x00\x00\x02x")
+    await b.sink.until(lambda: b.sink.closed)
+    (error, remote_fault) = b.sink.closed[0]
+    assert error is not None
+    assert (error.reason, remote_fault) == ("stalled", False)
+    await b.transport.close()
+    assert budget.used == 0
+
+
+@contract
 async def test_the_budget_is_given_back_after_an_error(world: World) -> None:
     budget = Budget(100_000)
     a, b = await world.pair(unfinished=budget)

@@ -118,6 +118,21 @@ async def test_the_window_counts_what_small_messages_cost() -> None:
     assert inbox.used == 0
 
 
+async def test_only_a_message_that_does_not_end_is_stuck() -> None:
+    inbox = Inbox(BY_ID, settings(), Reporter(Sink(), asyncio.get_running_loop()), lambda channel: None)
+    inbox.admit()
+    for _ in range(4):  # something is unfinished at every look, and always something else
+        inbox.receive(1, b"\0\0\0\2x")
+        assert not inbox.stuck()
+        inbox.receive(1, b"y")
+    inbox.receive(7, b"\0\0\0\2x")
+    assert not inbox.stuck()
+    inbox.receive(1, b"\0\0\0\1x")  # others that end do not help it
+    assert inbox.stuck()
+    inbox.receive(7, b"y")
+    assert not inbox.stuck()
+
+
 async def test_a_raw_message_above_its_limit_is_the_peers_fault() -> None:
     spec = ChannelSpec(0, "", 100, False, 100)
     inbox = Inbox(

@@ -48,6 +48,8 @@ class TransportSettings(Struct, frozen=True, kw_only=True):
     unfinished: Budget
     """Bytes of messages that have begun and are not complete, shared by all connections of a node; the peer whose
     message goes beyond it is disconnected."""
+    message_timeout: float
+    """A message that is unfinished for as long, or up to twice as long, ends the connection: its bytes are others'."""
     ice_timeout: float
     """How long connecting may look for a candidate pair that works."""
     consent_timeout: float

@@ -36,6 +36,8 @@ class Inbox:
         self._channels = channels
         self._decoders = {spec.id: FrameDecoder(spec.max_unasked) for spec in channels.values() if spec.framed}
         self._unfinished = 0
+        self._complete = dict.fromkeys(self._decoders, 0)
+        self._begun: dict[int, int] = {}
         self._budget = settings.unfinished
         self._early_limit = settings.early_limit
         self._reporter = reporter
@@ -106,6 +108,12 @@ class Inbox:
         if decoder is not None:
             spec = self._channels[channel]
             decoder.allow(spec.max_message if large else spec.max_unasked)
+
+    def stuck(self) -> bool:
+        """Whether a message that was unfinished when this was last asked is unfinished still."""
+        before = self._begun
+        self._begun = {channel: self._complete[channel] for channel, item in self._decoders.items() if item.buffered}
+        return any(before.get(channel) == count for channel, count in self._begun.items())
 
     def grant(self, size: int) -> None:
         """`size` more bytes may be delivered."""
@@ -189,6 +197,7 @@ class Inbox:
             payloads = decoder.receive_batch(run)
         except FrameError as error:
             raise RemoteProtocolError(f"bad frame on channel {channel}: {error}") from error
+        self._complete[channel] += len(payloads)
         change = decoder.buffered - before
         if not self._budget.move(change):
             raise RemoteProtocolError(f"unfinished messages of all peers hold more than {self._budget.limit} bytes")

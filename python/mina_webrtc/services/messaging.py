@@ -27,6 +27,7 @@ class Messaging(ABC):
         self._outbox = Outbox(self._channels)
         self._inbox = Inbox(self._channels, settings, self._reporter, self._open.discard)
         self._ending: asyncio.Task[None] | None = None
+        self._look: asyncio.TimerHandle | None = None
 
     def send(self, batch: Sequence[Message]) -> None:
         """Queues messages in order. Raises `LocalProtocolError`, and then has queued none of them. What is sent between
@@ -108,6 +109,15 @@ class Messaging(ABC):
         for channel in self._channels:
             self._open.add(channel)
             self._reporter.channel_open(channel)
+        self._look = self._loop.call_later(self._settings.message_timeout, self._look_around)
+
+    def _look_around(self) -> None:
+        if self._ending is not None:
+            return
+        if self._inbox.stuck():
+            self._fail(TransportError("the peer began a message and did not end it", "stalled"))
+        else:
+            self._look = self._loop.call_later(self._settings.message_timeout, self._look_around)
 
     def _alive(self) -> None:
         if self._ending is not None:
@@ -130,6 +140,8 @@ class Messaging(ABC):
 
     async def _finish(self, error: TransportError | None, remote_fault: bool) -> None:
         self._open.clear()
+        if self._look is not None:
+            self._look.cancel()
         try:
             await self._release()
         finally:
