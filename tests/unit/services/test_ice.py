@@ -1,0 +1,57 @@
+"""The ICE agent: what the peer's checks set off."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from aioice import stun
+from tests.parity.transport_harness import World, run
+
+from mina_webrtc.services import endpoints
+from mina_webrtc.services.endpoints import Endpoint
+
+
+class Firewall:
+    """Around one node: loses its checks until one of the peer's has come, as a NAT on the other side does that lets
+    nobody in to whom nothing was sent."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.node: Any = None
+        self.opened = False
+        self.lost = asyncio.Event()
+        send, receive = Endpoint.send_stun, Endpoint.datagram_received
+
+        def send_stun(endpoint: Endpoint, message: stun.Message, addr: tuple[str, int]) -> None:
+            request = message.message_class is stun.Class.REQUEST
+            if request and endpoint.receiver is self.node._ice and not self.opened:
+                self.lost.set()
+            else:
+                send(endpoint, message, addr)
+
+        def datagram_received(endpoint: Endpoint, data: bytes, addr: Any) -> None:
+            self.opened |= endpoint.receiver is self.node._ice and data[:2] == b"\x00\x01"
+            receive(endpoint, data, addr)
+
+        patch.setattr(Endpoint, "send_stun", send_stun)
+        patch.setattr(Endpoint, "datagram_received", datagram_received)
+
+
+def test_a_check_in_progress_is_repeated_when_the_peers_check_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 8445 §7.3.1.4. Nothing is repeated by the clock here before the test is over."""
+    monkeypatch.setattr(endpoints, "RTO", 30.0)
+
+    async def test(world: World) -> None:
+        firewall = Firewall(monkeypatch)
+        a, b = world.end(), world.end()
+        firewall.node = b.transport
+        answer = await b.transport.create_answer(await a.transport.create_offer())
+        await firewall.lost.wait()
+        begin = time.monotonic()
+        await a.transport.set_answer(answer)
+        await asyncio.gather(a.sink.opened(), b.sink.opened())
+        assert time.monotonic() - begin < 5
+
+    run("aiortc", "asyncio", test)
