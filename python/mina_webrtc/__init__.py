@@ -22,7 +22,7 @@ from mina_webrtc.keyfile import load_key, save_key
 from mina_webrtc.wire.address import DialAddress, Host, Libp2pAddress, SignalingMethod, parse_address
 from mina_webrtc.wire.auth import ConnectionAuth, ConnectionAuthEncrypted
 from mina_webrtc.wire.channels import Topic
-from mina_webrtc.wire.messages import Rpc
+from mina_webrtc.wire.messages import Part, PartKind, Rpc
 from mina_webrtc.wire.signal import (
     Answer,
     EncryptedAnswer,
@@ -35,6 +35,7 @@ from mina_webrtc.wire.signal import (
 
 if TYPE_CHECKING:
     from mina_webrtc.node import EventStream, Node, Peer, Timings
+    from mina_webrtc.services.streams import PartStream
 
 __all__ = [
     "AddressError",
@@ -60,6 +61,9 @@ __all__ = [
     "Node",
     "Offer",
     "P2pConnectionResponse",
+    "Part",
+    "PartKind",
+    "PartStream",
     "Peer",
     "PeerDbError",
     "PeerId",
@@ -86,8 +90,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # node.py brings aiohttp and aiortc, half a second that keys, addresses and `--help` need not wait for
-    if name in {"EventStream", "Node", "Peer", "Timings"}:
+    if name in {"EventStream", "Node", "PartStream", "Peer", "Timings"}:
         from mina_webrtc import node
+        from mina_webrtc.services import streams
 
-        return getattr(node, name)
+        return getattr(streams if name == "PartStream" else node, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -35,6 +35,8 @@ class Limits:
     """Own dials under way; each holds a socket per address, and file descriptors are finite."""
     max_pending_requests: int = 5
     """Unanswered requests per peer and direction on channel 7; the reference disconnects at the sixth (§7)."""
+    max_trees: int = 1024
+    """Trees at the end of a staged ledger that comes in parts; the network's own scan states have some 30."""
     max_initial_peers: int = 100
     """Entries of an `InitialPeers` answer, sent or accepted."""
     max_through_relay: int = 25
@@ -118,6 +120,9 @@ class Timeouts:
     items: float = 30.0
     """For items that a peer has announced (§7) to come: a batch is 64 KiB at most. Longer than `consent`, so that a
     peer that vanished is noticed as such."""
+    stream_idle: float = 60.0
+    """How long a peer may take to receive a part that it asked for and to ask for the next one: twice what it waits for
+    a part itself (§7)."""
     relay: float = 10.0
     """As a relay: for asker and target each to answer (§9). Gathering may take 3 s, and a dial gives up after 15 s."""
     relay_rest: float = 60.0
@@ -297,6 +302,8 @@ class Config:
             yield_timeout=self.timeouts.give_way,
             caution=self.timeouts.caution,
             handler_timeout=self.timeouts.handler,
+            stream_idle=self.timeouts.stream_idle,
+            max_trees=self.limits.max_trees,
             max_initial_peers=self.limits.max_initial_peers,
             max_through_relay=self.limits.max_through_relay,
             relay_timeout=self.timeouts.relay,

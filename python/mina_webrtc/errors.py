@@ -181,7 +181,8 @@ class DialError(MinaWebrtcError):
 
 class RequestError(MinaWebrtcError):
     """A request to a peer got no answer. `reason`: `timeout`, `too_many_requests`, `closed`, `not_ready`,
-    `too_large`, or `bad_request` for one that the wire has no form for."""
+    `too_large`, `bad_request` for one that the wire has no form for, or `ended` for an answer in parts that the peer
+    broke off."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason + (f" ({detail})" if detail else ""))

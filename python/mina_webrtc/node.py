@@ -28,11 +28,13 @@ from mina_webrtc.services.keys import Keys
 from mina_webrtc.services.peerdb import PeerDb
 from mina_webrtc.services.seeds import SeedPages, read_list
 from mina_webrtc.services.signaling import Signaling, loopback_only
+from mina_webrtc.services.streams import PartStream, StreamHandler
 from mina_webrtc.services.transport_aiortc import AiortcTransports
 from mina_webrtc.store import Store
 from mina_webrtc.wire.address import DialAddress, Libp2pAddress
 from mina_webrtc.wire.channels import Channel, Topic
 from mina_webrtc.wire.messages import Rpc, decode_initial_peers
+from mina_webrtc.wire.streaming import PART_TIMEOUT
 
 log = logging.getLogger("mina_webrtc.node")
 
@@ -98,6 +100,14 @@ class Peer:
         kind = Rpc(rpc)
         return await self._driver.request(self.conn, kind, body, kind.timeout if timeout is None else timeout)
 
+    async def stream_staged_ledger(self, state_hash: bytes, timeout: float = PART_TIMEOUT) -> PartStream | None:
+        """Asks the peer for the staged ledger at a block, in parts (protocol.md §7); one stream per peer at a time.
+
+        Returns the parts, which are then asked for one by one, or None when the peer does not have it. `timeout` in
+        seconds, for each part. Raises `RequestError`.
+        """
+        return await self._driver.stream(self.conn, state_hash, timeout)
+
     async def initial_peers(self, timeout: float | None = None) -> list[DialAddress | Libp2pAddress]:
         """Asks the peer for addresses of others. Claims: nobody has authenticated at them yet.
 
@@ -162,6 +172,7 @@ class Node:
         self._paths: dict[int, v.IcePath] = {}
         self._handlers: dict[int, Handler] = {}
         self._interests: dict[Topic, Interest] = {}
+        self._stream_handler: StreamHandler | None = None
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -195,6 +206,7 @@ class Node:
         )
         driver.handlers = self._handlers
         driver.items.interests = self._interests
+        driver.streams.handler = self._stream_handler
         self._store, self._driver, self._signaling = store, driver, signaling
         try:
             known = await self._remembered()
@@ -261,6 +273,14 @@ class Node:
         if rpc == Rpc.INITIAL_PEERS:
             raise ValueError("InitialPeers is answered by the node itself")
         self._handlers[Rpc(rpc)] = handler
+
+    def on_stream_staged_ledger(self, handler: StreamHandler) -> None:
+        """Registers what makes the parts of a staged ledger: `handler(peer id, state hash)` returns an asynchronous
+        iterator, usually by being an asynchronous generator. It is asked for a part when the peer wants it, and closed
+        when the peer wants no more or is gone; one without parts says that there is no such staged ledger."""
+        self._stream_handler = handler
+        if self._driver is not None:
+            self._driver.streams.handler = handler
 
     def on_item(self, topic: Topic, handler: ItemHandler, *, id: ItemId = digest) -> None:
         """Asks all peers for a topic's items from now on, and has each examined once by

@@ -135,6 +135,10 @@ EVENTS: dict[str, v.Event] = {
     "RequestMade": v.RequestMade(2, CONN, Rpc.BLOCK, HASH, 8.0),
     "RequestCancelled": v.RequestCancelled(CONN, 1),
     "RequestHandled": v.RequestHandled(CONN, 1, b"block"),
+    "StreamAsked": v.StreamAsked(3, CONN, HASH, 30.0),
+    "PartWanted": v.PartWanted(CONN, 3),
+    "StreamCancelled": v.StreamCancelled(CONN, 3),
+    "PartMade": v.PartMade(CONN, 1, None),
     "TimerFired ATTEMPT": v.TimerFired(v.Timer.ATTEMPT, CONN, 0),
     "TimerFired CAUTION": v.TimerFired(v.Timer.CAUTION, CONN, 7),
     "TimerFired RPC_REPLY": v.TimerFired(v.Timer.RPC_REPLY, CONN, 1),
@@ -143,6 +147,9 @@ EVENTS: dict[str, v.Event] = {
     "TimerFired REST": v.TimerFired(v.Timer.REST, CONN, 0),
     "TimerFired EXCHANGED": v.TimerFired(v.Timer.EXCHANGED, CONN, 0),
     "TimerFired ITEMS": v.TimerFired(v.Timer.ITEMS, CONN, Channel.SNARK),
+    "TimerFired STREAM_PART": v.TimerFired(v.Timer.STREAM_PART, CONN, 0),
+    "TimerFired STREAM_MADE": v.TimerFired(v.Timer.STREAM_MADE, CONN, 0),
+    "TimerFired STREAM_NEXT": v.TimerFired(v.Timer.STREAM_NEXT, CONN, 0),
 }
 
 UNMARKED, MARKED = Way(CONN, Channel.RPC, 3.0), Way(CONN, Channel.RPC, 0.0)

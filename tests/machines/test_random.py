@@ -72,7 +72,7 @@ class Network(RuleBasedStateMachine):
             limits = {"max_peers": MAX_PEERS, "max_pending_incoming": 5, "max_pending_outgoing": 4}
             self.world.side(which, **limits, min_peers=which % 3, advertised_port=3000 + which)
         self.signals = 10_000
-        self.cancelled: Counter[int] = Counter()
+        self.cancelled: Counter[tuple[int, int]] = Counter()
 
     @rule(one=index, two=index)
     def dial(self, one: int, two: int) -> None:
@@ -106,6 +106,21 @@ class Network(RuleBasedStateMachine):
         for conn in side.ready:
             self.signals += 1
             side.give(v.RequestMade(self.signals, conn, kind, HASH if kind is Rpc.BLOCK else b"", 8.0))
+
+    @rule(one=index)
+    def stream(self, one: int) -> None:
+        side = self.world.sides[one]
+        for conn in side.ready:
+            self.signals += 1
+            side.stream(self.signals, conn)
+
+    @rule(one=index, data=st.data())
+    def read_no_further(self, one: int, data: st.DataObject) -> None:
+        side = self.world.sides[one]
+        if side.streams:
+            request = data.draw(st.sampled_from(sorted(side.streams)))
+            side.give(v.StreamCancelled(side.streams[request], request))
+            self.cancelled[one, request] += 1
 
     @precondition(lambda self: bool(self.world.lanes))
     @rule(data=st.data(), count=st.integers(1, 12))
@@ -158,6 +173,12 @@ class Network(RuleBasedStateMachine):
             assert all(count == 1 for count in answers.values())
             requests = [*side.told(v.CompleteRequest), *side.told(v.FailRequest)]
             assert len({done.request for done in requests}) == len(requests)
+            streams = [done.request for done in side.told(v.DeliverPart) if done.last]
+            streams += [done.request for done in side.told(v.FailStream)]
+            assert len(set(streams)) == len(streams)
+            unread = {request for one, request in self.cancelled if one == side.index}
+            assert set(streams) | unread == set(side.streams)
+            assert not any(done.fault for done in side.told(v.CloseStream))
             ended = side.told(v.PeerClosed)
             assert len(side.told(v.PeerReady)) == len(ended) + len(side.ready)
 

@@ -20,6 +20,7 @@ from mina_webrtc.machines.vocab import AuthVerdict, Settings
 from mina_webrtc.store import Store
 from mina_webrtc.wire.address import DialAddress, Host, Http, Relayed
 from mina_webrtc.wire.auth import ConnectionAuth
+from mina_webrtc.wire.messages import Part, PartKind
 from mina_webrtc.wire.signal import Offer, P2pConnectionResponse
 
 KEYS = sorted((SecretKey.deterministic(index) for index in range(16)), key=lambda key: key.peer_id)
@@ -65,6 +66,8 @@ def settings(index: int, **changes: Any) -> Settings:
         "yield_timeout": 4.0,
         "caution": 3.0,
         "handler_timeout": 60.0,
+        "stream_idle": 60.0,
+        "max_trees": 30,
         "max_initial_peers": 100,
         "max_through_relay": 25,
         "relay_timeout": 10.0,
@@ -146,6 +149,8 @@ class Side:
         self.handlers: dict[int, Callable[[bytes], bytes | None]] = {}
         self.examine: Callable[[v.HandleItem], bool | None] | None = lambda effect: True
         """None: nobody answers."""
+        self.pulled: Counter[tuple[int, int]] = Counter()
+        self.streams: dict[int, int] = {}
         self.dials = 0
         self.dialled_at: list[float] = []
         self.gone: Counter[int] = Counter()
@@ -155,6 +160,11 @@ class Side:
         self.dials += 1
         self.give(v.DialRequested(self.dials, address(index, **where)))
         return self.dials
+
+    def stream(self, request: int, conn: int) -> None:
+        """Asks for a staged ledger and reads it to its end."""
+        self.streams[request] = conn
+        self.give(v.StreamAsked(request, conn, bytes(32), 30.0))
 
     def give(self, event: v.Event) -> list[v.Effect]:
         """One event to the core; its effects are performed."""
@@ -309,6 +319,16 @@ class Side:
     def _HandleItem(self, effect: v.HandleItem) -> None:
         if self.examine is not None:
             self.local(v.ItemHandled(effect.item, self.examine(effect)))
+
+    def _PullPart(self, effect: v.PullPart) -> None:
+        """A ledger of two trees."""
+        at = self.pulled[effect.conn, effect.stream]
+        self.pulled[effect.conn, effect.stream] += 1
+        self.local(v.PartMade(effect.conn, effect.stream, Part(PartKind(min(at, 3)), b"\x02")))
+
+    def _DeliverPart(self, effect: v.DeliverPart) -> None:
+        if not effect.last:
+            self.local(v.PartWanted(self.streams[effect.request], effect.request))
 
 
 class World:

@@ -44,7 +44,7 @@ def test_only_the_two_open_a_seal_and_only_as_it_was_made() -> None:
 def test_two_nodes_connect_and_ask_each_other() -> None:
     simulation = Simulation(Plan(nodes=2, seeds=0, thorough=True))
     one, two = simulation.nodes
-    two.handler = lambda kind, body: (0.1, body * 10_000)
+    two.application.handler = lambda kind, body: (0.1, body * 10_000)
     answers: list[v.Effect] = []
     one.performers |= {v.CompleteRequest: answers.append, v.FailRequest: answers.append}
     one.dial(two.address)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mina_webrtc.machines.table import INCOMING, LANE, OUTGOING, Cause, Move, Outcome, Table, state_of
 from mina_webrtc.machines.table_items import ITEMS
 from mina_webrtc.machines.table_relay import RELAY
+from mina_webrtc.machines.table_streams import STREAMS
 from mina_webrtc.machines.vocab import Timer
 
 HEAD = """\
@@ -42,6 +43,7 @@ MACHINES: tuple[tuple[str, str, str, Table], ...] = (
     ),
     *RELAY,
     *ITEMS,
+    *STREAMS,
 )
 
 
@@ -113,6 +115,9 @@ DEADLINES = {
     Timer.CAUTION: "a channel to a peer without our mark has been open long enough to send first",
     Timer.RPC_REPLY: "the peer owes the answer to our request",
     Timer.HANDLER: "our application owes the answer to the peer's request; the peer gets none",
+    Timer.STREAM_PART: "the peer owes a part of what we asked for",
+    Timer.STREAM_MADE: "our application owes a part of what the peer asked for; the stream ends then",
+    Timer.STREAM_NEXT: "the peer should have taken the last part and asked for the next one; the stream ends then",
     Timer.OFFER_MEMORY: "the oldest offer may be forgotten",
     Timer.DISCOVERED: "as a relay: the asker owes its word on the target that it was told of",
     Timer.EXCHANGED: "as a relay: the target owes its answer",

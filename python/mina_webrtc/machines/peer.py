@@ -2,8 +2,7 @@
 
     Success → Error
 
-Channel 1 is `discovery`, 2 `exchange`, 3–6 `propagation`, 7 `rpc`. Channel 8 has no machine yet: what a peer sends on
-it is ignored and counted, and answered by nobody. Its size is bounded by the frames below.
+Channel 1 is `discovery`, 2 `exchange`, 3–6 `propagation`, 7 `rpc`, 8 `streaming`.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from mina_webrtc.machines.part import Part, Stalled
 from mina_webrtc.machines.propagation import SPECS, Propagation
 from mina_webrtc.machines.rpc import Requests
 from mina_webrtc.machines.state import Attempt, State, Step
+from mina_webrtc.machines.streaming import Streaming
 from mina_webrtc.machines.vocab import (
     AnswerSent,
     ChannelClosed,
@@ -34,12 +34,16 @@ from mina_webrtc.machines.vocab import (
     MessageReceived,
     MessagesSent,
     OfferSent,
+    PartMade,
+    PartWanted,
     RequestCancelled,
     RequestHandled,
     RequestMade,
     Send,
     SignalingFailed,
     Stage,
+    StreamAsked,
+    StreamCancelled,
     Timer,
     TimerFired,
     TransportFailed,
@@ -53,6 +57,7 @@ PARTS: dict[Channel, type[Part]] = {
     Channel.DISCOVERY: Discovery,
     Channel.EXCHANGE: Exchange,
     **dict.fromkeys(SPECS, Propagation),
+    Channel.STREAMING: Streaming,
 }
 TIMERS = {
     Timer.DISCOVERED: Channel.DISCOVERY,
@@ -60,6 +65,9 @@ TIMERS = {
     Timer.EXCHANGED: Channel.EXCHANGE,
     Timer.RPC_REPLY: Channel.RPC,
     Timer.HANDLER: Channel.RPC,
+    Timer.STREAM_PART: Channel.STREAMING,
+    Timer.STREAM_MADE: Channel.STREAMING,
+    Timer.STREAM_NEXT: Channel.STREAMING,
 }
 """Whose deadlines they are; those of CAUTION and ITEMS name their channel."""
 
@@ -107,6 +115,13 @@ class Success(State, frozen=True):
         assert isinstance(machine, Requests)  # noqa: S101  # for the type checker
         return machine
 
+    @property
+    def streaming(self) -> Streaming:
+        """Channel 8."""
+        machine = self.parts[Channel.STREAMING]
+        assert isinstance(machine, Streaming)  # noqa: S101  # for the type checker
+        return machine
+
     def release(self, failure: Failure) -> list[Effect]:
         return [effect for machine in self.parts if machine is not None for effect in machine.release()]
 
@@ -121,6 +136,8 @@ class Success(State, frozen=True):
                 return self._left(event, now)
             case RequestMade() | RequestCancelled() | RequestHandled():
                 return self._pass(Channel.RPC, event, now)
+            case StreamAsked() | PartWanted() | StreamCancelled() | PartMade():
+                return self._pass(Channel.STREAMING, event, now)
             case TimerFired(timer=Timer.CAUTION | Timer.ITEMS, key=channel):
                 return self._pass(channel, event, now)
             case TimerFired(timer=timer):

@@ -44,6 +44,7 @@ from mina_webrtc.machines.vocab import (
     Effect,
     Event,
     FailRequest,
+    FailStream,
     Failure,
     Fault,
     Ignored,
@@ -59,6 +60,7 @@ from mina_webrtc.machines.vocab import (
     Respond,
     Settings,
     Stage,
+    StreamAsked,
     Timer,
     TimerFired,
 )
@@ -92,6 +94,7 @@ class Peers(Connections):
             OfferReceived: self._offer,
             OfferWithdrawn: self._withdraw,
             RequestMade: self._request,
+            StreamAsked: self._request,
             AddressesGiven: lambda event, now: self._upkeep.given(event.known),
             TimerFired: self._timer,
             OfferOpened: self._relayed.opened,
@@ -130,7 +133,8 @@ class Peers(Connections):
                 requests = state.requests
                 counts = {"asked": len(requests.asked), "asking": len(requests.asking)}
                 counts |= items(state)
-                ready.append({**entry, "marked": state.marked, **counts})
+                streams = {"our_stream": state.streaming.asker.value, "their_stream": state.streaming.giver.value}
+                ready.append({**entry, "marked": state.marked, **counts, **streams})
             else:
                 attempts.append({**entry, "state": type(state).__name__, "source": link.source})
         return {
@@ -245,14 +249,15 @@ class Peers(Connections):
         self._forget(slot)
         return effects
 
-    def _request(self, event: RequestMade, now: float) -> Effects:
+    def _request(self, event: RequestMade | StreamAsked, now: float) -> Effects:
         state = self._states.get(event.conn)
         if isinstance(state, Success):
             return self._pass(event, now)
+        fail = FailRequest if isinstance(event, RequestMade) else FailStream
         if state is not None:
-            return [FailRequest(event.request, "not_ready")]
+            return [fail(event.request, "not_ready")]
         self._stray(event, event.conn)
-        return [FailRequest(event.request, "closed")]
+        return [fail(event.request, "closed")]
 
     # ------------------------------------------------------------ offers
 

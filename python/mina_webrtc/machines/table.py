@@ -68,6 +68,10 @@ CASES = (
     "RequestMade",
     "RequestCancelled",
     "RequestHandled",
+    "StreamAsked",
+    "PartWanted",
+    "StreamCancelled",
+    "PartMade",
     "TimerFired ATTEMPT",
     "TimerFired CAUTION",
     "TimerFired RPC_REPLY",
@@ -76,6 +80,9 @@ CASES = (
     "TimerFired REST",
     "TimerFired EXCHANGED",
     "TimerFired ITEMS",
+    "TimerFired STREAM_PART",
+    "TimerFired STREAM_MADE",
+    "TimerFired STREAM_NEXT",
 )
 """The cases of the events of one connection. `n` is any of the channels 1–6 and 8."""
 
@@ -85,7 +92,11 @@ STAY = Move(())
 END = Move(("Error",))
 LATE, PEER, BUG = Cause.LATE, Cause.PEER, Cause.BUG
 
-_CHANNEL_TIMERS = tuple(f"TimerFired {name}" for name in ("CAUTION", "DISCOVERED", "REST", "EXCHANGED", "ITEMS"))
+_STREAM_TIMERS = tuple(f"TimerFired {name}" for name in ("STREAM_PART", "STREAM_MADE", "STREAM_NEXT"))
+_CHANNEL_TIMERS = (
+    *(f"TimerFired {name}" for name in ("CAUTION", "DISCOVERED", "REST", "EXCHANGED", "ITEMS")),
+    *_STREAM_TIMERS,
+)
 _IDLE_TIMERS = (*_CHANNEL_TIMERS, "TimerFired RPC_REPLY", "TimerFired HANDLER")
 
 
@@ -144,9 +155,11 @@ def _success() -> Table:
         "MessageReceived 7": STAY,
         "MessageReceived n": STAY,
         "RequestMade": STAY,
+        "StreamAsked": STAY,
         "TransportFailed": END,
     }
     late = (
+        *("PartWanted", "StreamCancelled", "PartMade"),
         *("OfferSent", "AnswerSent", "SignalingFailed", "IceConnected", "DtlsConnected", "ChannelOpened 0"),
         *("ChannelOpened n", "TimerFired ATTEMPT", *_CHANNEL_TIMERS),
     )

@@ -39,6 +39,7 @@ from mina_webrtc.services.base import (
 from mina_webrtc.services.items import Items
 from mina_webrtc.services.keys import Keys
 from mina_webrtc.services.link import Link
+from mina_webrtc.services.streams import PartStream, Streams
 from mina_webrtc.store import Store
 from mina_webrtc.wire.address import DialAddress, Relayed
 from mina_webrtc.wire.signal import Offer
@@ -109,6 +110,8 @@ class Driver:
             v.FailRequest: self._fail_request,
             **self.items.performers,
         }
+        self.streams = Streams(self.dispatch, self._links)
+        self._performers |= self.streams.performers
 
     # ------------------------------------------------------------ what the façade calls
 
@@ -139,6 +142,15 @@ class Driver:
         finally:
             self._requests.pop(request, None)
 
+    async def stream(self, conn: int, state_hash: bytes, timeout: float) -> PartStream | None:
+        """Asks the peer for a staged ledger in parts, None if it has none. Raises `RequestError`."""
+        if self._closed:
+            raise ClosedError("the node is closed")
+        if conn not in self._links:
+            raise RequestError("closed", "the peer is not connected any more")
+        self._ids += 1
+        return await self.streams.read(self._ids, conn, state_hash, timeout)
+
     async def on_offer(self, offer: Offer, source: str) -> SignalReply:
         """The signaling server's handler: gives the offer to the machines and waits for their answer."""
         signal, future = self._expect(self._signals)
@@ -167,6 +179,7 @@ class Driver:
         for future in waiting:
             if not future.done():
                 future.set_exception(ClosedError("the node was closed"))
+        self.streams.fail(ClosedError("the node was closed"))
         await self.items.close()
         await self._offers.close()
         while self._closing:

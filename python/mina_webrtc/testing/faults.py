@@ -11,6 +11,7 @@ from mina_webrtc.testing.rogue import Rogue
 from mina_webrtc.wire.address import DialAddress, Relayed
 from mina_webrtc.wire.channels import Topic
 from mina_webrtc.wire.messages import Rpc
+from mina_webrtc.wire.streaming import PART_TIMEOUT
 
 if TYPE_CHECKING:
     from mina_webrtc.testing.shell import SimNode
@@ -107,8 +108,12 @@ class Traffic(Events):
             self._ask,
             self._ask,
             self._ask,
+            self._stream,
         )
         deeds[self.chance.below(len(deeds))](node)
+
+    def _one(self, numbers: list[int]) -> int:
+        return numbers[self.chance.below(len(numbers))]
 
     def _dial(self, node: SimNode) -> None:
         other = self.some(self.simulation.nodes)
@@ -128,7 +133,7 @@ class Traffic(Events):
     def _cancel(self, node: SimNode) -> None:
         dials = list(node.watch.dials) if node.watch is not None else []
         if dials:
-            node.give(v.DialCancelled(dials[self.chance.below(len(dials))]))
+            node.give(v.DialCancelled(self._one(dials)))
 
     def _close(self, node: SimNode) -> None:
         node.give(v.CloseRequested(self.some(self.simulation.nodes).id))
@@ -137,12 +142,20 @@ class Traffic(Events):
         watch = node.watch
         if watch is None or not watch.ready:
             return
-        conns = list(watch.ready.values())
-        conn = conns[self.chance.below(len(conns))]
+        conn = self._one(list(watch.ready.values()))
         kind = (Rpc.BLOCK, Rpc.BEST_TIP, Rpc.INITIAL_PEERS)[self.chance.below(3)]
         number = node.request(conn, kind, bytes(32) if kind is Rpc.BLOCK else b"", kind.timeout)
         if not self.chance.below(8) and number in watch.requests:
             node.give(v.RequestCancelled(conn, number))
+
+    def _stream(self, node: SimNode) -> None:
+        """A ledger of a few trees, or of none, which nobody has."""
+        if node.watch is None or not node.watch.ready:
+            return
+        conn = self._one(list(node.watch.ready.values()))
+        number = node.stream(conn, bytes((self.chance.below(5),)) + bytes(31), PART_TIMEOUT)
+        if not self.chance.below(8):
+            node.application.give_up(number)
 
 
 class Broadcasts(Events):

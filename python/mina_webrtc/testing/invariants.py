@@ -14,6 +14,7 @@ from mina_webrtc.identity import PeerId
 from mina_webrtc.machines import vocab as v
 from mina_webrtc.machines.vocab import Fault, Timer
 from mina_webrtc.store import Name
+from mina_webrtc.testing.parts import StreamWatch
 from mina_webrtc.testing.polls import CHANNELS, Polls
 from mina_webrtc.testing.promises import Promises
 from mina_webrtc.wire.channels import Channel
@@ -49,6 +50,7 @@ class Watch:
         """Who is at the other end of a ready connection."""
         self._promises = Promises(node)
         self._polls = Polls()
+        self.streams = StreamWatch(node)
         self._events: dict[type[v.Event], Callable[[Any], object]] = {
             v.DialRequested: self._dial,
             v.DialCancelled: lambda event: self.dials.pop(event.dial, None),
@@ -58,6 +60,10 @@ class Watch:
             v.OfferWithdrawn: lambda event: self._signals.pop(event.signal, None),
             v.MessageReceived: self._heard,
             v.ItemHandled: self._polls.judged,
+            v.StreamAsked: self.streams.asked,
+            v.PartWanted: self.streams.wanted,
+            v.StreamCancelled: self.streams.cancelled,
+            v.PartMade: self.streams.made,
         }
         self._effects: dict[type[v.Effect], Callable[[Any], object]] = {
             v.CreateOffer: lambda effect: self._open(effect, node.settings.outgoing_timeout),
@@ -72,6 +78,11 @@ class Watch:
             v.Respond: self._respond,
             v.Send: self._send,
             v.HandleItem: self._judge,
+            v.DeliverPart: lambda effect: self._right(self.streams.delivered(effect)),
+            v.FailStream: lambda effect: self._right(self.streams.failed(effect)),
+            v.OpenStream: lambda effect: self._right(self.streams.opened(effect)),
+            v.PullPart: lambda effect: self._right(self.streams.pulled(effect)),
+            v.CloseStream: lambda effect: self._right(self.streams.closed(effect)),
         }
 
     def stepped(self, event: v.Event | None, effects: Iterable[v.Effect]) -> None:
@@ -101,6 +112,7 @@ class Watch:
             self._fail("the ready peers that were told are not those in the books")
         self._deadlines(state, armed, attempts, ready)
         self._requests(state["ready"], armed)
+        self._right(self.streams.examine(state["ready"], armed, self._node.now - SLACK))
         self._overdue()
 
     def settled(self) -> None:
@@ -181,11 +193,9 @@ class Watch:
 
     def _send(self, effect: v.Send) -> None:
         if effect.channel in RELAYING:
-            wrong = self._promises.sent(effect)
-            self._must(not wrong, wrong)
+            self._right(self._promises.sent(effect))
         elif effect.channel in CHANNELS:
-            wrong = self._polls.sent(effect)
-            self._must(not wrong, wrong)
+            self._right(self._polls.sent(effect))
 
     def _heard(self, event: v.MessageReceived) -> None:
         if event.channel in RELAYING:
@@ -194,8 +204,7 @@ class Watch:
             self._polls.heard(event)
 
     def _judge(self, effect: v.HandleItem) -> None:
-        wrong = self._polls.judging(effect)
-        self._must(not wrong, wrong)
+        self._right(self._polls.judging(effect))
 
     # ------------------------------------------------------------ what is owed
 
@@ -218,6 +227,10 @@ class Watch:
 
     def _once(self, owed: dict[int, float], number: int, what: str) -> None:
         self._must(owed.pop(number, None) is not None, f"{what} {number} was answered twice")
+
+    def _right(self, wrong: str) -> None:
+        if wrong:
+            self._fail(wrong)
 
     def _must(self, holds: bool, otherwise: str) -> None:
         if not holds:

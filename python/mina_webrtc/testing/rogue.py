@@ -37,7 +37,7 @@ class Rogue(SimNode):
         """Connections where the peer's own authentication is sent back."""
         self._last = b""
         self._seen: deque[tuple[int, bytes]] = deque(maxlen=64)
-        """What it has sent on the channels of a relay."""
+        """What it has sent on the channels of a relay and of streams."""
         self.performers |= {
             v.PrepareOffer: self._lie,
             v.Respond: self._mislead,
@@ -155,8 +155,8 @@ class Rogue(SimNode):
 
     def _spoil(self, effect: v.Send) -> None:
         end = self.ends[effect.conn]
-        if effect.channel in (Channel.DISCOVERY, Channel.EXCHANGE):
-            self._relay(end, effect)
+        if effect.channel in (Channel.DISCOVERY, Channel.EXCHANGE, Channel.STREAMING):
+            self._twist(end, effect)
             return
         if effect.channel != Channel.AUTH:
             if not end.shut >> effect.channel & 1:
@@ -171,8 +171,8 @@ class Rogue(SimNode):
             self.network.carry(end, channel, chunks)
         self.network.clock.after(WRITING, self._left, end)
 
-    def _relay(self, end: End, effect: v.Send) -> None:
-        """Passes a relay's message on, or another one that it has seen before, or swaps, changes, drops, delays."""
+    def _twist(self, end: End, effect: v.Send) -> None:
+        """Sends a message, or another one that it has seen before, or swaps, changes, drops, delays."""
         seen, draw = self._seen, self._chance.below(16)
         seen.append((effect.channel, effect.payload))
         channel, payload = effect.channel, effect.payload

@@ -19,6 +19,7 @@ from mina_webrtc.machines import vocab as v
 from mina_webrtc.machines.keeping import Known, Origin
 from mina_webrtc.machines.vocab import AuthVerdict
 from mina_webrtc.store import Store
+from mina_webrtc.testing.application import Application
 from mina_webrtc.testing.ends import MAX_MESSAGE, End
 from mina_webrtc.testing.items import SimItems
 from mina_webrtc.testing.network import Exchange, Network
@@ -34,14 +35,6 @@ GATHERING = (0.002, 0.05)
 """Seconds that making an SDP takes, at least and at most."""
 WRITING = 0.001
 """Seconds until something handed to a socket has left."""
-
-Handler = Callable[[int, bytes], tuple[float, bytes | None]]
-"""(kind, body) → seconds until the answer, and the answer."""
-
-
-def no_handler(kind: int, body: bytes) -> tuple[float, bytes | None]:
-    """Has nothing."""
-    return 0.0, None
 
 
 class SimNode:
@@ -65,7 +58,6 @@ class SimNode:
         """Our requests to signaling servers, by connection."""
         self.signals: dict[int, Exchange] = {}
         """Those to ours."""
-        self.handler: Handler = no_handler
         self.items = SimItems(self)
         self.watch: Watch | None = None
         self.on_step: Callable[[SimNode, v.Event | None, Sequence[v.Effect]], None] | None = None
@@ -74,7 +66,6 @@ class SimNode:
         self._own: set[str] = set()
         """Fingerprints of our ends."""
         self._nonces: dict[int, bytes] = {}
-        self._handling: set[tuple[int, int]] = set()
         self._numbers = 0
         self._queue: deque[v.Event] = deque()
         self._draining = False
@@ -98,14 +89,10 @@ class SimNode:
             v.OpenAuth: self._open_auth,
             v.KeepAddress: self._keep_address,
             v.DropAddress: self._drop_address,
-            v.DialSucceeded: self._told,
-            v.DialFailed: self._told,
-            v.HandleRequest: self._handle_request,
-            v.AbandonRequest: self._abandon_request,
-            v.CompleteRequest: self._told,
-            v.FailRequest: self._told,
             **self.items.performers,
         }
+        self.application = Application(self)
+        self.performers |= self.application.performers
         network.join(self)
 
     @property
@@ -136,6 +123,13 @@ class SimNode:
         """Asks a peer and returns the request's number."""
         number = self._number()
         self.give(v.RequestMade(number, conn, kind, body, timeout))
+        return number
+
+    def stream(self, conn: int, state_hash: bytes, timeout: float) -> int:
+        """Asks a peer for a staged ledger in parts and returns the request's number."""
+        number = self._number()
+        self.application.reads(number, conn)
+        self.give(v.StreamAsked(number, conn, state_hash, timeout))
         return number
 
     def crash(self) -> None:
@@ -219,9 +213,6 @@ class SimNode:
     def _number(self) -> int:
         self._numbers += 1
         return self._numbers
-
-    def _told(self, effect: v.Effect) -> None:
-        """The application hears of it; in a simulation that is whoever watches."""
 
     # ------------------------------------------------------------ transport
 
@@ -450,19 +441,3 @@ class SimNode:
 
     def _drop_address(self, effect: v.DropAddress) -> None:
         self.disk.pop(effect.address, None)
-
-    # ------------------------------------------------------------ requests
-
-    def _handle_request(self, effect: v.HandleRequest) -> None:
-        wait, body = self.handler(effect.kind, effect.body)
-        name = (effect.conn, effect.rpc_id)
-        self._handling.add(name)
-        self.network.clock.after(wait, self._handled, name, body)
-
-    def _abandon_request(self, effect: v.AbandonRequest) -> None:
-        self._handling.discard((effect.conn, effect.rpc_id))
-
-    def _handled(self, name: tuple[int, int], body: bytes | None) -> None:
-        if name in self._handling:
-            self._handling.discard(name)
-            self.give(v.RequestHandled(*name, body))

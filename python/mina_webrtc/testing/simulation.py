@@ -26,7 +26,7 @@ from mina_webrtc.testing.rogue import Rogue
 from mina_webrtc.testing.shell import SimNode
 from mina_webrtc.wire.address import DialAddress, Host, Http
 from mina_webrtc.wire.channels import Channel, Topic
-from mina_webrtc.wire.messages import Rpc
+from mina_webrtc.wire.messages import Part, PartKind, Rpc
 
 FIRST_HOST = int(IPv4Address("11.0.0.1"))
 """Simulated nodes have global addresses, or the policy of protocol.md §5 would not let anybody dial them."""
@@ -198,7 +198,9 @@ class Simulation:
         kind = SimNode if number < plan.nodes else Rogue
         node = kind(self.network, host, config, self.chance.bits())
         node.times = self.times
-        node.handler = self._handle
+        node.application.handler = self._handle
+        node.application.maker = self._make
+        node.application.appetite = self._hunger
         node.on_step = self._stepped
         if node.honest:
             node.watch = Watch(node, plan.thorough)
@@ -220,6 +222,20 @@ class Simulation:
         """What every application thinks of an item: the same, soon or too late."""
         draw = self.chance.below(32)
         return (1000.0 if draw == 0 and self._busy else 0.01 * (draw % 8)), VERDICTS.get(payload[:1], False)
+
+    def _make(self, state_hash: bytes, at: int) -> tuple[float, Part | None]:
+        """Parts of a ledger with as many trees as its hash begins with: soon, and now and then too late or wrong."""
+        draw = self.chance.below(32)
+        if at >= 3 + state_hash[0] or draw == 0:
+            return 0.0, None
+        kind = PartKind(min(at + (draw == 1), 3))
+        body = bytes((state_hash[0],)) + bytes(100_000 if draw == 2 else 100)
+        return 1000.0 if draw == 3 else 0.01 * draw, Part(kind, body)
+
+    def _hunger(self) -> float | None:
+        """What every application does with a part: it wants the next one soon, late, too late, or no more."""
+        draw = self.chance.below(16)
+        return None if draw == 0 else 1000.0 if draw == 1 else 20.0 if draw == 2 else 0.02 * draw
 
     def _stepped(self, node: SimNode, event: v.Event | None, effects: Sequence[v.Effect]) -> None:
         self.steps += 1

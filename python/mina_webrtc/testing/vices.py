@@ -22,10 +22,15 @@ from mina_webrtc.wire.messages import (
     Item,
     Message,
     OfferToYou,
+    Part,
+    PartKind,
     RelayedAnswer,
     Rpc,
     RpcRequest,
     RpcResponse,
+    StreamNext,
+    StreamRequest,
+    StreamResponse,
     WillSend,
     encode,
     encode_message,
@@ -135,7 +140,7 @@ AUTHS: dict[str, Callable[[Chance, bytes], Chunks]] = {
 def messages(chance: Chance) -> Chunks:
     """Something wrong, or right at the wrong moment, on a channel of a ready peer."""
     channel = 1 + chance.below(8)
-    kinds = (_frames, _garbage, _unasked, _items, _rpc, _split, _closing)
+    kinds = (_frames, _garbage, _unasked, _items, _rpc, _stream, _split, _closing)
     return kinds[chance.below(len(kinds))](chance, channel)
 
 
@@ -205,6 +210,26 @@ def _rpc(chance: Chance, channel: int) -> Chunks:
         rising = [RpcRequest((1 << 32) + at, Rpc.BLOCK, bytes(32)) for at in range(8)]
         return [(7, _framed(encode(request))) for request in rising]
     return [(7, _framed(encode(message))) for message in (asked if kind == 2 else answers)]
+
+
+def _stream(chance: Chance, channel: int) -> Chunks:
+    """Parts that nobody asked for, of any kind and order; requests that repeat or overlap; parts wanted too early."""
+    ids = [chance.below(4) for _ in range(1 + chance.below(4))]
+    kind = chance.below(5)
+    if kind == 0:
+        return _eight(*(StreamRequest(id_, noise(chance, 32)) for id_ in ids))
+    if kind == 1:
+        return _eight(*(StreamNext(id_) for id_ in ids))
+    if kind == 2:
+        return _eight(*(StreamResponse(id_, None) for id_ in ids))
+    if kind == 3:
+        rising = (1 << 40) + chance.below(1 << 20)
+        return _eight(StreamRequest(rising, noise(chance, 32)), StreamNext(rising), StreamNext(rising))
+    return _eight(*(StreamResponse(id_, Part(PartKind(chance.below(4)), noise(chance, 100))) for id_ in ids))
+
+
+def _eight(*messages: Message) -> Chunks:
+    return [(8, _framed(encode_message(Channel.STREAMING, message))) for message in messages]
 
 
 def _split(chance: Chance, channel: int) -> Chunks:

@@ -13,6 +13,8 @@ from mina_webrtc._backend import BinProtReader, BinProtWriter
 from mina_webrtc.errors import BinProtError
 from mina_webrtc.wire.rpc import HASH
 
+PART_TIMEOUT = 30.0
+"""Seconds after which a part is no longer waited for (§7)."""
 MAX_TREES = 2**31 - 1
 """What the number of trees can be at most: a signed int of 32 bits."""
 

@@ -10,3 +10,4 @@ from mina_webrtc.machines.vocab.events import *
 from mina_webrtc.machines.vocab.items import *
 from mina_webrtc.machines.vocab.notices import *
 from mina_webrtc.machines.vocab.settings import *
+from mina_webrtc.machines.vocab.streams import *

@@ -38,6 +38,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How long first messages wait on channels 1–8 towards a peer without our mark (§6)."""
     handler_timeout: float
     """How long the application may take to answer a request."""
+    stream_idle: float
+    """How long a peer may take to receive a part that it asked for, and to ask for the next one."""
+    max_trees: int
+    """Trees that a stream may end with (§7)."""
     max_initial_peers: int
     max_through_relay: int
     """Peers that are found or offer themselves through any one relay, connected or under way (§9)."""
