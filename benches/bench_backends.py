@@ -1,86 +1,56 @@
-"""What the native backend is worth: the same call on both, turn by turn in one process, pure time over native time."""
+"""What the native backend is worth: the same call on both, one after the other in one process. A full run writes the
+table and the pictures of docs/benchmarks.md."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from statistics import median
-from time import perf_counter
+from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benches.backends_report import Row, write
+from benches.calls import BODY, CALLS, Call
 from benches.conftest import Report
 from mina_webrtc import _native, _pure
 
-OFFER = os.urandom(3 * 1024)
-AUTH = os.urandom(64)
-CHUNKS = [(16 * 1024 * 1024 - 4).to_bytes(4, "big") + bytes(16_380), *[bytes(16_384)] * 1023]
-SMALL = [os.urandom(20 + n % 100) for n in range(1000)]
+Seconds = dict[str, dict[str, float]]
 
 
-def binprot_offer(b: ModuleType) -> None:
-    """A sealed offer as a list of u8, written and read."""
-    writer = b.BinProtWriter()
-    writer.byte_list(OFFER)
-    assert b.BinProtReader(writer.getvalue()).byte_list() == OFFER
+@pytest.fixture(scope="module")
+def seconds(request: pytest.FixtureRequest) -> Iterator[Seconds]:
+    """By call and backend; reported when every one of them was timed, and not only tried."""
+    found: Seconds = {}
+    yield found
+    whole = all(len(found.get(call.name, ())) == 2 for call in CALLS) and "copy" in found
+    if whole and not request.config.option.smoke:
+        write(
+            [Row(call, found[call.name]["pure"], found[call.name]["native"]) for call in CALLS], found["copy"]["copy"]
+        )
 
 
-def base58_offer(b: ModuleType) -> None:
-    """A GET offer of 3 KiB, written and read."""
-    assert b.base58_decode(b.base58_encode(OFFER), 16_384) == OFFER
-
-
-def reassembly(b: ModuleType) -> None:
-    """One message of 16 MiB from chunks of 16 KiB."""
-    decoder = b.FrameDecoder(256 * 1024 * 1024)
-    assert sum(len(decoder.receive_data(chunk)) for chunk in CHUNKS) == 1
-
-
-def base58check(b: ModuleType) -> None:
-    """A public key's text, written and read."""
-    assert b.base58check_decode(b.base58check_encode(0x16, AUTH[:32]), 0x16, 32) == AUTH[:32]
-
-
-def seal_open(b: ModuleType) -> None:
-    """An authentication message: the shared key derived on both sides, sealed and opened."""
-    one, other = b.SecretKey.deterministic(1), b.SecretKey.deterministic(2)
-    assert b.Cipher(other, one.public_key).open(b.Cipher(one, other.public_key).seal(AUTH)) == AUTH
-
-
-CALLS: list[tuple[Callable[[ModuleType], None], int]] = [
-    (binprot_offer, 20),
-    (base58_offer, 20),
-    (reassembly, 1),
-    (base58check, 200),
-    (seal_open, 50),
-]
-
-
-def seconds(call: Callable[[ModuleType], None], backend: ModuleType, times: int) -> float:
-    begin = perf_counter()
-    for _ in range(times):
-        call(backend)
-    return (perf_counter() - begin) / times
-
-
-@pytest.mark.parametrize(("call", "times"), CALLS, ids=[call.__name__ for call, _ in CALLS])
-def test_native_over_pure(
-    benchmark: BenchmarkFixture, smoke: bool, report: Report, call: Callable[[ModuleType], None], times: int
+@pytest.mark.parametrize("backend", [_pure, _native], ids=["pure", "native"])
+@pytest.mark.parametrize("call", CALLS, ids=[call.name for call in CALLS])
+def test_backend(
+    benchmark: BenchmarkFixture, smoke: bool, report: Report, seconds: Seconds, call: Call, backend: ModuleType
 ) -> None:
-    rounds = 1 if smoke else 15
-    pairs = [(seconds(call, _pure, times), seconds(call, _native, times)) for _ in range(rounds)]
-    report(f"native_over_pure_{call.__name__}", median(pure / native for pure, native in pairs))
-    benchmark.pedantic(call, args=(_native,), rounds=rounds, iterations=times)
+    name = backend.__name__.rpartition("_")[2]
+    benchmark.group = call.name
+    work = call.make(backend)
+    benchmark.pedantic(work, rounds=1 if smoke else 31, iterations=1 if smoke else call.times, warmup_rounds=1)
+    assert benchmark.stats is not None
+    times = seconds.setdefault(call.name, {})
+    # The quickest round: the others have in them what else the machine did.
+    times[name] = benchmark.stats.stats.min / call.things
+    if len(times) == 2 and call.figure is not None:
+        report(f"native_over_pure_{call.figure}", times["pure"] / times["native"])
+    if name == "native" and call.name.startswith("frame_batch"):
+        report("native_frame_batch_us", times["native"] * 1e6)
 
 
-def test_frame_batch(benchmark: BenchmarkFixture, smoke: bool, report: Report) -> None:
-    """1 000 small frames in one call, per frame."""
-    rounds = 1 if smoke else 200
-
-    def batch(backend: ModuleType) -> None:
-        backend.frame_batch(SMALL)
-
-    report("native_frame_batch_us", median(seconds(batch, _native, 10) for _ in range(rounds)) / len(SMALL) * 1e6)
-    benchmark.pedantic(batch, args=(_native,), rounds=rounds, iterations=10)
+def test_copy(benchmark: BenchmarkFixture, smoke: bool, seconds: Seconds) -> None:
+    """What reassembly cannot be quicker than: one copy of the whole into an object of its own."""
+    source = bytearray(BODY)
+    benchmark.pedantic(lambda: bytes(source), rounds=1 if smoke else 31, warmup_rounds=1)
+    assert benchmark.stats is not None
+    seconds["copy"] = {"copy": benchmark.stats.stats.min}
