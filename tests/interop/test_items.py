@@ -9,7 +9,7 @@ from tests.interop.rogue import Rogue, post
 from tests.interop.support import NodeFactory, Watch, key
 from tests.interop.test_foreign_stack import FOREIGN, Foreign, frame
 
-from mina_webrtc import ClosedError, Limits, Node, PeerId, Timeouts, Topic
+from mina_webrtc import ClosedError, ConfigError, Limits, Node, PeerId, Timeouts, Topic
 from mina_webrtc._backend import frame_chunks
 from mina_webrtc.machines.vocab import Fault, PeerClosed, PeerReady
 from mina_webrtc.wire.channels import Channel
@@ -129,6 +129,8 @@ async def test_what_cannot_be_broadcast(start: NodeFactory) -> None:
     for payload in (b"", bytes(1024)):
         with pytest.raises(ValueError, match="an item of SNARK has 1 to 1023"):
             node.broadcast(Topic.SNARK, payload)
+    with pytest.raises(ConfigError, match="item_batch"):
+        Limits(item_batch=256)
     await node.close()
     with pytest.raises(ClosedError):
         node.broadcast(Topic.SNARK, b"late")
