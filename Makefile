@@ -132,10 +132,12 @@ SEEDS ?= 1000
 soak: $(VENV)/.native ## Run SEEDS simulated networks (default 1000); a failing one prints how to repeat it
 	$(PY) -m mina_webrtc.testing.simulate --runs $(SEEDS)
 
-bench: $(VENV)/.native ## Run the benchmarks; figures go to benches/results/summary.json
+bench: $(VENV)/.native ## Run the benchmarks; figures go to benches/results/summary.json and docs/benchmarks.md
+	cargo bench --quiet --package mina-webrtc-core
 	$(PY) -m benches
 
 bench-smoke: $(VENV)/.native
+	cargo bench --quiet --package mina-webrtc-core -- --test
 	$(PY) -m benches --smoke
 
 clean: ## Remove everything that was built
