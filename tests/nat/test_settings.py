@@ -87,3 +87,18 @@ def test_without_a_way_the_failure_says_what_was_tried(tmp_path: Path) -> None:
         "it refuses the user name or the password (401)",
     ):
         assert words in error, error
+
+
+def test_a_dozen_addresses_do_not_keep_relays_out(tmp_path: Path) -> None:
+    """Machines full of containers: of some 350 pairs, of which 100 are tried, only those with relays work."""
+    words = [*asking(ICE_SERVERS["stun+turn"]), "--interface", "172.16.0.0/12"]
+    with laboratory(tmp_path) as net, coturn(net):
+        clients = net.client("A", 1, "symmetric"), net.client("B", 2, "symmetric")
+        for client in clients:
+            client.ip("link", "add", "docker0", "type", "bridge")
+            client.address("docker0", *(f"172.20.{number}.1/24" for number in range(12)))
+        net.signaling(*clients)
+        with node(clients[1], "--listen", "192.168.77.2:3000", *words) as address:
+            found = read(dial(clients[0], address, *words)[0])
+    assert found.result == "relayed", found
+    assert found.seconds < 3

@@ -68,6 +68,8 @@ class Gathering:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+        # many addresses make many reflexive candidates, and a peer uses the first 32 of all (protocol.md §6)
+        self.candidates.sort(key=lambda candidate: candidate.type == "srflx")
         if not self.candidates:
             why = "; ".join(f"{server}: {trouble}" for server, trouble in self.troubles.items())
             detail = f" ({why})" if why else ""

@@ -11,6 +11,7 @@ import random
 import ssl
 from collections import Counter
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import Any, cast
 
 from aioice import Candidate, Connection, stun
@@ -85,7 +86,7 @@ class IceAgent(Connection):
     def add_remote(self, candidates: list[Candidate]) -> None:
         """Takes the peer's candidates. mDNS names are left out: aioice would look each up for a second, and the peer is
         found peer-reflexively anyway (protocol.md §6)."""
-        for candidate in candidates[:MAX_CANDIDATES]:
+        for candidate in _by_turns(candidates[:MAX_CANDIDATES]):
             if candidate.component == 1 and candidate.transport.lower() == "udp" and 0 < candidate.port < 65_536:
                 self._add_remote_candidate(candidate, candidate.host)  # drops what is not an IP address
         # Non-trickle: there will be no more, so that a failure of all pairs is one.
@@ -161,11 +162,26 @@ class IceAgent(Connection):
             # RFC 8445 §7.3.1.4: a triggered check. aioice waits for its next repetition, though whatever kept our
             # earlier check out has most likely been opened by the peer's.
             cast(Endpoint, protocol).repeat(addr)
-        if known or len(self._check_list) < MAX_PAIRS:
+        if known or len(self._check_list) < MAX_PAIRS or self._make_room():
             super().check_incoming(message, addr, protocol)
 
+    def _make_room(self) -> bool:
+        """Gives up the least of the commonest kind of pairs for one that the peer checks: if that is the one it goes on
+        with, nothing else will do."""
+        if len(self._remote_candidates) >= MAX_CANDIDATES + MAX_PAIRS:
+            return False
+        open_ = [pair for pair in self._check_list if pair.state is not CandidatePair.State.SUCCEEDED]
+        kinds = Counter(map(_kind, open_))
+        victim = max(enumerate(open_), key=lambda entry: (kinds[_kind(entry[1])], entry[0]), default=(0, None))[1]
+        if victim is None:
+            return False
+        if victim.task is not None:
+            victim.task.cancel()
+        self._check_list.remove(victim)
+        return True
+
     def _pair_remote_candidate(self, remote_candidate: Candidate) -> None:
-        if len(self._check_list) < MAX_PAIRS:
+        if len(self._check_list) + len(self._protocols) <= MAX_PAIRS:
             super()._pair_remote_candidate(remote_candidate)
 
     # ---------------------------------------------------------------- reporting
@@ -192,7 +208,7 @@ class IceAgent(Connection):
     def _tried(self) -> str:
         ours = _kinds(c.type for c in self._local_candidates)
         theirs = _kinds(c.type for c in self._remote_candidates)
-        pairs = Counter(f"{pair.local_candidate.type}-{pair.remote_candidate.type}" for pair in self._check_list)
+        pairs = Counter(map(_kind, self._check_list))
         checks = ", ".join(f"{count} {kind}" for kind, count in sorted(pairs.items())) or "none"
         text = f"our candidates: {ours}; theirs: {theirs}; checks that failed: {checks}"
         for server, trouble in self._gathering.troubles.items():
@@ -274,8 +290,21 @@ class IceAgent(Connection):
         self._early = None
 
 
+def _by_turns(candidates: list[Candidate]) -> list[Candidate]:
+    """One of each type after the other. Two machines with a dozen addresses have more pairs than `MAX_PAIRS` of host
+    candidates alone; the few that work may be among the others."""
+    queues: dict[str, list[Candidate]] = {}
+    for candidate in candidates:
+        queues.setdefault(candidate.type, []).append(candidate)
+    return [candidate for turn in zip_longest(*queues.values()) for candidate in turn if candidate is not None]
+
+
 def _relayed(pair: CandidatePair) -> bool:
     return "relay" in (pair.local_candidate.type, pair.remote_candidate.type)
+
+
+def _kind(pair: CandidatePair) -> str:
+    return f"{pair.local_candidate.type}-{pair.remote_candidate.type}"
 
 
 def _kinds(types: Any) -> str:

@@ -6,6 +6,7 @@ aioice asks for no address family, and so gets IPv4 relays only.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import struct
 import time
@@ -28,6 +29,9 @@ PERMISSION = 240
 """Seconds after which a TURN channel is bound again. Permissions end after 300 (RFC 8656 §9); aioice takes 500 s, the
 life of a channel, and relies on the server's extending both."""
 
+RENEWAL = 10
+"""Seconds until that is tried again when the server did not answer."""
+
 FAREWELL = 0.2
 """Seconds a TURN server gets to answer our giving back the allocation; aioice waits up to 63 s."""
 
@@ -49,6 +53,27 @@ class _Client(TurnClientMixin):
     """What both transports to a server have in common."""
 
     ipv6 = False
+    renewal: asyncio.Task[None] | None = None
+
+    async def send_data(self, data: bytes, addr: Address) -> None:
+        """As aioice's, which binds a channel again for each packet that is sent while that goes on, and lets all of
+        them wait for it."""
+        channel, now = self.peer_to_channel.get(addr), time.time()
+        if channel is not None and now > self.channel_refresh_at[channel]:
+            self.channel_refresh_at[channel] = now + RENEWAL
+            self.renewal = asyncio.create_task(self._renew(channel, addr))
+        await super().send_data(data, addr)
+
+    async def _renew(self, channel: int, addr: Address) -> None:
+        with contextlib.suppress(stun.TransactionError):
+            await self.channel_bind(channel, addr)
+            self.channel_refresh_at[channel] = time.time() + PERMISSION
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by asyncio."""
+        if self.renewal is not None:
+            self.renewal.cancel()
+        super().connection_lost(exc)
 
     async def request_with_retry(self, request: stun.Message) -> tuple[stun.Message, Address]:
         if self.ipv6 and request.message_method is stun.Method.ALLOCATE:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aioice import stun
+from aioice import Candidate, stun
+from aioice.candidate import candidate_priority
 from tests.parity.transport_harness import World, run
 
+from mina_webrtc.errors import TransportError
 from mina_webrtc.services import endpoints
 from mina_webrtc.services.endpoints import Endpoint
 
@@ -55,3 +59,37 @@ def test_a_check_in_progress_is_repeated_when_the_peers_check_comes(monkeypatch:
         assert time.monotonic() - begin < 5
 
     run("aiortc", "asyncio", test)
+
+
+def test_many_addresses_leave_room_for_relays() -> None:
+    """A dozen addresses on both sides: 14 sockets here and 25 candidates there are 350 pairs, of which 100 are used."""
+    ours = [candidate("host", n) for n in range(12)] + [candidate("relay", 100 + n) for n in range(2)]
+    theirs = [candidate("host", n) for n in range(12)] + [candidate("srflx", 50 + n) for n in range(12)]
+    theirs.append(candidate("relay", 99))
+
+    async def test(world: World) -> None:
+        end = world.end(ice_timeout=0.05)
+        await end.transport.create_offer()
+        agent: Any = end.transport._ice  # type: ignore[attr-defined]
+        own = list(agent._protocols)
+        agent._protocols[:] = [SimpleNamespace(local_candidate=one, request=silence) for one in ours]
+        agent.remote_username = agent.remote_password = "x" * 22
+        agent.add_remote(theirs)
+        with pytest.raises(TransportError):
+            await agent.establish()
+        agent._protocols[:] = own
+        pairs = Counter((pair.local_candidate.type, pair.remote_candidate.type) for pair in agent._check_list)
+        assert 80 < pairs.total() <= 100
+        assert pairs["relay", "relay"] == 2
+        assert pairs["relay", "srflx"] >= 2
+
+    run("aiortc", "asyncio", test)
+
+
+def candidate(kind: str, last: int) -> Candidate:
+    host = f"192.0.2.{last + 1}"
+    return Candidate(kind + host, 1, "udp", candidate_priority(1, kind, 65_535 - last), host, 4000, kind)
+
+
+async def silence(*words: Any, **more: Any) -> None:
+    await asyncio.Event().wait()

@@ -14,10 +14,12 @@ from typing import Any
 import ifaddr
 import pytest
 from aioice import stun
-from aioice.turn import make_integrity_key
+from aioice.turn import is_channel_data, make_integrity_key
 from tests.parity.transport_harness import World, run
+from tests.unit.services.test_gathering import stun_server
 
-from mina_webrtc.services.turn import allocate
+from mina_webrtc.services import turn as turn_service
+from mina_webrtc.services.turn import allocate, give_back
 from mina_webrtc.wire.ice_url import IceServer, TurnLogin
 
 RELAYED = re.compile(r"a=candidate:\S+ 1 udp \d+ (\S+) (\d+) typ relay raddr (\S+) rport (\d+)")
@@ -30,18 +32,31 @@ class Turn(asyncio.DatagramProtocol):
 
     def __init__(self, families: str) -> None:
         self.families = families
-        self.given = 0
+        self.given = self.bound = self.packets = 0
+        self.news = asyncio.Event()
         self.silent, self.renews, self.lifetime = False, True, 600
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: Any = transport
 
+    async def received(self, count: int) -> None:
+        """Until so many datagrams for peers have come."""
+        while self.packets < count:
+            self.news.clear()
+            await self.news.wait()
+
     def datagram_received(self, data: bytes, addr: Any) -> None:
+        if is_channel_data(data):
+            self.packets += 1
+            return self.news.set()
         request = stun.parse_message(data)
         if self.silent:
             return
         if "USERNAME" not in request.attributes or not request.check_message_integrity(KEY):
             return self.answer(request, addr, **{"ERROR-CODE": (401, "Who"), "REALM": "lab", "NONCE": b"1"})
+        if request.message_method is stun.Method.CHANNEL_BIND:
+            self.bound += 1
+            return self.answer(request, addr)
         if request.message_method is stun.Method.REFRESH and not self.renews:
             return self.answer(request, addr, **{"ERROR-CODE": (437, "Allocation Mismatch")})
         if request.message_method is stun.Method.REFRESH:
@@ -154,3 +169,27 @@ async def test_an_allocation_that_is_not_renewed_is_over() -> None:
         server.lifetime, server.renews = 0, False
         await allocate(url, ssl.create_default_context, Receiver())
         await asyncio.wait_for(lost, 5)
+
+
+async def test_a_channel_is_renewed_once_and_nothing_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turn_service, "PERMISSION", -1)  # over as soon as it is bound
+    async with turn("4") as (server, url):
+        allocation = await allocate(url, ssl.create_default_context, asyncio.DatagramProtocol())
+        allocation.sendto(b"first", ("192.0.2.1", 4000))
+        await server.received(1)
+        for _ in range(50):
+            allocation.sendto(b"more", ("192.0.2.1", 4000))
+        await server.received(51)
+        await give_back([allocation])
+    assert server.bound == 2
+
+
+def test_relays_are_told_before_reflexive_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    adapters(monkeypatch, "127.0.0.1")
+
+    async def test(world: World) -> None:
+        async with stun_server("198.51.100.1") as stun_url, turn("4") as (_, url):
+            sdp = await world.end(ice_servers=(stun_url, url)).transport.create_offer()
+        assert re.findall(r" typ (\w+)", sdp) == ["host", "relay", "srflx"]
+
+    run("aiortc", "asyncio", test)
