@@ -22,10 +22,11 @@ from mina_webrtc.machines import vocab as v
 from mina_webrtc.machines.keeping import Known, Origin
 from mina_webrtc.services.base import ChannelSpec, TransportSettings, TransportStats
 from mina_webrtc.services.budget import Budget
-from mina_webrtc.services.driver import Driver, Handler
+from mina_webrtc.services.driver import Driver
 from mina_webrtc.services.items import Interest, ItemHandler, ItemId, digest
 from mina_webrtc.services.keys import Keys
 from mina_webrtc.services.peerdb import PeerDb
+from mina_webrtc.services.requests import Handler
 from mina_webrtc.services.seeds import SeedPages, read_list
 from mina_webrtc.services.signaling import Signaling, loopback_only
 from mina_webrtc.services.streams import PartStream, StreamHandler
@@ -98,7 +99,7 @@ class Peer:
         Raises `RequestError` (`timeout`, `too_many_requests`, `closed`, …).
         """
         kind = Rpc(rpc)
-        return await self._driver.request(self.conn, kind, body, kind.timeout if timeout is None else timeout)
+        return await self._driver.requests.ask(self.conn, kind, body, kind.timeout if timeout is None else timeout)
 
     async def stream_staged_ledger(self, state_hash: bytes, timeout: float = PART_TIMEOUT) -> PartStream | None:
         """Asks the peer for the staged ledger at a block, in parts (protocol.md §7); one stream per peer at a time.
@@ -106,7 +107,7 @@ class Peer:
         Returns the parts, which are then asked for one by one, or None when the peer does not have it. `timeout` in
         seconds, for each part. Raises `RequestError`.
         """
-        return await self._driver.stream(self.conn, state_hash, timeout)
+        return await self._driver.streams.read(self.conn, state_hash, timeout)
 
     async def initial_peers(self, timeout: float | None = None) -> list[DialAddress | Libp2pAddress]:
         """Asks the peer for addresses of others. Claims: nobody has authenticated at them yet.
@@ -204,7 +205,7 @@ class Node:
             client,
             self._notice,
         )
-        driver.handlers = self._handlers
+        driver.requests.handlers = self._handlers
         driver.items.interests = self._interests
         driver.streams.handler = self._stream_handler
         self._store, self._driver, self._signaling = store, driver, signaling

@@ -19,14 +19,12 @@ from mina_webrtc.errors import (
     LocalProtocolError,
     MinaWebrtcError,
     NonContributoryKeyError,
-    RequestError,
     ResolveError,
     SdpError,
     SignalError,
     SignalingError,
     TransportError,
 )
-from mina_webrtc.identity import PeerId
 from mina_webrtc.machines import vocab as v
 from mina_webrtc.services.base import (
     AddressMemory,
@@ -39,7 +37,8 @@ from mina_webrtc.services.base import (
 from mina_webrtc.services.items import Items
 from mina_webrtc.services.keys import Keys
 from mina_webrtc.services.link import Link
-from mina_webrtc.services.streams import PartStream, Streams
+from mina_webrtc.services.requests import Requests
+from mina_webrtc.services.streams import Streams
 from mina_webrtc.store import Store
 from mina_webrtc.wire.address import DialAddress, Relayed
 from mina_webrtc.wire.signal import Offer
@@ -47,8 +46,6 @@ from mina_webrtc.wire.signal import Offer
 log = logging.getLogger("mina_webrtc.driver")
 
 T = TypeVar("T")
-
-Handler = Callable[[PeerId, bytes], Awaitable[bytes | None]]
 
 
 class Driver:
@@ -70,18 +67,18 @@ class Driver:
         self._transport_settings = transport_settings
         self._offers = offers
         self._on_notice = on_notice
-        self.handlers: dict[int, Handler] = {}
-        self.items = Items(self.dispatch)
         self.memory: AddressMemory | None = None
         self._queue: deque[v.Event] = deque()
         self._draining = False
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._links: dict[int, Link] = {}
+        self.items = Items(self.dispatch)
+        self.requests = Requests(self.dispatch, self._links)
+        self.streams = Streams(self.dispatch, self._links)
         self._closing: set[asyncio.Task[None]] = set()
         self._ids = 0
         self._dials: dict[int, asyncio.Future[int]] = {}
-        self._requests: dict[int, asyncio.Future[bytes | None]] = {}
         self._signals: dict[int, asyncio.Future[SignalReply]] = {}
         self._performers: dict[type[v.Effect], Callable[[Any], None]] = {
             v.CreateOffer: self._create_offer,
@@ -104,14 +101,10 @@ class Driver:
             v.DropAddress: self._drop_address,
             v.DialSucceeded: self._dial_succeeded,
             v.DialFailed: self._dial_failed,
-            v.HandleRequest: self._handle_request,
-            v.AbandonRequest: self._abandon_request,
-            v.CompleteRequest: self._complete_request,
-            v.FailRequest: self._fail_request,
+            **self.requests.performers,
+            **self.streams.performers,
             **self.items.performers,
         }
-        self.streams = Streams(self.dispatch, self._links)
-        self._performers |= self.streams.performers
 
     # ------------------------------------------------------------ what the façade calls
 
@@ -126,30 +119,6 @@ class Driver:
             raise
         finally:
             self._dials.pop(dial, None)
-
-    async def request(self, conn: int, kind: int, body: bytes, timeout: float) -> bytes | None:
-        """Asks the peer and returns its answer, None if it has none. Raises `RequestError`."""
-        if conn not in self._links:
-            raise RequestError("closed", "the peer is not connected any more")
-        request, future = self._expect(self._requests)
-        self.dispatch(v.RequestMade(request, conn, kind, body, timeout))
-        try:
-            return await future
-        except asyncio.CancelledError:
-            if conn in self._links:
-                self.dispatch(v.RequestCancelled(conn, request))
-            raise
-        finally:
-            self._requests.pop(request, None)
-
-    async def stream(self, conn: int, state_hash: bytes, timeout: float) -> PartStream | None:
-        """Asks the peer for a staged ledger in parts, None if it has none. Raises `RequestError`."""
-        if self._closed:
-            raise ClosedError("the node is closed")
-        if conn not in self._links:
-            raise RequestError("closed", "the peer is not connected any more")
-        self._ids += 1
-        return await self.streams.read(self._ids, conn, state_hash, timeout)
 
     async def on_offer(self, offer: Offer, source: str) -> SignalReply:
         """The signaling server's handler: gives the offer to the machines and waits for their answer."""
@@ -175,11 +144,13 @@ class Driver:
             self._timer.cancel()
         for conn in list(self._links):
             self._close_connection(v.CloseConnection(conn))
-        waiting: list[asyncio.Future[Any]] = [*self._dials.values(), *self._requests.values(), *self._signals.values()]
+        closed = ClosedError("the node was closed")
+        waiting: list[asyncio.Future[Any]] = [*self._dials.values(), *self._signals.values()]
         for future in waiting:
             if not future.done():
-                future.set_exception(ClosedError("the node was closed"))
-        self.streams.fail(ClosedError("the node was closed"))
+                future.set_exception(closed)
+        self.requests.close(closed)
+        self.streams.close(closed)
         await self.items.close()
         await self._offers.close()
         while self._closing:
@@ -413,41 +384,6 @@ class Driver:
         if future is not None and not future.done():
             failure = effect.failure
             future.set_exception(DialError(failure.stage.value, failure.reason, failure.detail))
-
-    def _handle_request(self, effect: v.HandleRequest) -> None:
-        handler = self.handlers.get(effect.kind)
-        if handler is None:
-            self.dispatch(v.RequestHandled(effect.conn, effect.rpc_id, None))
-            return
-        link = self._links[effect.conn]
-
-        async def handle() -> None:
-            body = None
-            try:
-                body = await handler(effect.peer, effect.body)
-            except Exception:
-                log.exception("the handler for rpc %d failed; answering that we do not have it", effect.kind)
-            if link.live and effect.rpc_id in link.handlers:
-                del link.handlers[effect.rpc_id]
-                self.dispatch(v.RequestHandled(effect.conn, effect.rpc_id, body))
-
-        link.handlers[effect.rpc_id] = link.spawn(handle())
-
-    def _abandon_request(self, effect: v.AbandonRequest) -> None:
-        link = self._links.get(effect.conn)
-        task = link.handlers.pop(effect.rpc_id, None) if link else None
-        if task is not None:
-            task.cancel()
-
-    def _complete_request(self, effect: v.CompleteRequest) -> None:
-        future = self._requests.get(effect.request)
-        if future is not None and not future.done():
-            future.set_result(effect.body)
-
-    def _fail_request(self, effect: v.FailRequest) -> None:
-        future = self._requests.get(effect.request)
-        if future is not None and not future.done():
-            future.set_exception(RequestError(effect.reason, effect.detail))
 
     def _expect(self, waiting: dict[int, asyncio.Future[T]]) -> tuple[int, asyncio.Future[T]]:
         if self._closed:

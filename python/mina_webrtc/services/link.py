@@ -22,7 +22,6 @@ class Link:
     def __init__(self, conn: int, dispatch: Callable[[v.Event], None]) -> None:
         self.conn = conn
         self.live = True
-        self.handlers: dict[int, asyncio.Task[None]] = {}
         self._dispatch = dispatch
         self._tasks: set[asyncio.Task[None]] = set()
 

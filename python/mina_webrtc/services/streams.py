@@ -1,4 +1,4 @@
-"""The application's side of channel 8: streams that it reads, and those that it makes for peers (protocol.md §7)."""
+"""The application's part in channel 8: streams that it reads, and those that it makes for peers (protocol.md §7)."""
 
 from __future__ import annotations
 
@@ -150,13 +150,14 @@ async def _close(parts: AsyncIterator[Part] | None) -> None:
 
 
 class Streams:
-    """All streams of a node. `links` are the driver's."""
+    """Performs the effects of `machines.streaming` for one driver, whose `links` these are."""
 
     def __init__(self, dispatch: Callable[[v.Event], None], links: Mapping[int, Link]) -> None:
         self.handler: StreamHandler | None = None
         self._dispatch = dispatch
         self._links = links
         self._readers: WeakValueDictionary[int, PartStream] = WeakValueDictionary()
+        self._count = 0
         self._producers: dict[tuple[int, int], tuple[Producer, asyncio.Task[None]]] = {}
         self.performers: dict[type[v.Effect], Callable[[Any], None]] = {
             v.DeliverPart: self._deliver_part,
@@ -166,8 +167,12 @@ class Streams:
             v.CloseStream: self._close_stream,
         }
 
-    async def read(self, request: int, conn: int, state_hash: bytes, timeout: float) -> PartStream | None:
+    async def read(self, conn: int, state_hash: bytes, timeout: float) -> PartStream | None:
         """Asks the peer; None when it has no such staged ledger. Raises `RequestError`."""
+        if conn not in self._links:
+            raise RequestError("closed", "the peer is not connected any more")
+        self._count += 1
+        request = self._count
         stream = self._readers[request] = PartStream(conn, request, self._dispatch)
         self._dispatch(v.StreamAsked(request, conn, state_hash, timeout))
         try:
@@ -176,7 +181,7 @@ class Streams:
             await stream.aclose()
             raise
 
-    def fail(self, error: MinaWebrtcError) -> None:
+    def close(self, error: MinaWebrtcError) -> None:
         """Nobody gets a part any more."""
         for stream in list(self._readers.values()):
             stream.fail(error)
