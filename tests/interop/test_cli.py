@@ -180,6 +180,42 @@ def test_an_unreachable_peer_does_not_end_a_node(start: Start) -> None:
     assert stop(node)[0] == 0
 
 
+def test_a_node_says_once_that_a_seed_is_away_and_finds_it_when_it_comes(start: Start, tmp_path: Path) -> None:
+    """Its settings stand in a file, its seeds in another, and a line of the log is one event of a peer."""
+    key = SecretKey.deterministic(1)
+    (tmp_path / "seed.key").write_text(key.expose_base58check())
+    (tmp_path / "seed.key").chmod(0o600)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+    address = str(DialAddress.parse(f"/{key.peer_id}/http/{place.replace(':', '/')}"))
+    (tmp_path / "seeds.txt").write_text(f"# ours\n{address}\n")
+    settings = (
+        'seed_lists = ["seeds.txt"]',
+        "allow_loopback = true",
+        "[timeouts]",
+        "reconnect = 0.2",
+        "reconnect_max = 0.5",
+    )
+    (tmp_path / "node.toml").write_text("\n".join(settings))
+    options = ("--json", "--log-json", "--log-level", "info")
+    node = start("node", "--config", str(tmp_path / "node.toml"), *options)
+    assert event_of(node, "listening")
+    assert event_of(node, "dial_failed")["address"] == address
+    seed = start("node", "--key-file", str(tmp_path / "seed.key"), "--listen", place, "--allow-loopback")
+    assert line_of(seed) == address
+    ready = json.loads(line_of(node))
+    assert (ready["event"], ready["peer_id"], ready["found"]) == ("peer_ready", str(key.peer_id), "configured")
+    assert stop(seed)[0] == 0
+    _, log = stop(node)
+    told = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    kinds = [line["message"] for line in told if line["details"].get("peer") == str(key.peer_id)]
+    failed = kinds.index("PeerReady")
+    assert failed >= 1
+    assert kinds[: failed + 2] == ["AttemptFailed"] * failed + ["PeerReady", "PeerClosed"]
+    ready = told[[line["message"] for line in told].index("PeerReady")]["details"]
+    assert (ready["address"], ready["origin"]) == (address, "configured")
+
+
 def _write_certificate(authority: trustme.CA, folder: Path) -> bytes:
     leaf = authority.issue_cert("127.0.0.1")
     (folder / "cert.pem").write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))

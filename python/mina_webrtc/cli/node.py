@@ -33,7 +33,7 @@ from mina_webrtc.cli.options import (
     ice_of,
     usage,
 )
-from mina_webrtc.cli.shell import found_json, note, path_json, path_text, run, say, say_json, set_up_logging
+from mina_webrtc.cli.shell import found_json, note, path_json, path_text, quoted, run, say, say_json, set_up_logging
 from mina_webrtc.errors import DialError, ListenError, MinaWebrtcError
 
 if TYPE_CHECKING:
@@ -215,6 +215,8 @@ class Report:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
+        self._unreachable: set[DialAddress] = set()
+        """Seeds of which it was said already; they are tried again and again."""
 
     def started(self, node: Node) -> None:
         """Where the node can be dialled."""
@@ -237,6 +239,7 @@ class Report:
 
         match notice:
             case v.PeerReady(peer=peer, outgoing=outgoing, marked=marked):
+                self._unreachable = {address for address in self._unreachable if address.peer != peer}
                 told = {"direction": "outgoing" if outgoing else "incoming", **found_json(notice)}
                 self._line("peer_ready", peer, **told, marked=marked, path=path and self._path(path))
             case v.PeerClosed(peer=peer, failure=failure, replaced=replaced):
@@ -246,7 +249,8 @@ class Report:
             case v.AttemptFailed(outgoing=False, peer=peer, source=source, failure=failure):
                 self._line("incoming_failed", peer, source=source, stage=failure.stage.value, reason=failure.reason)
             case v.AttemptFailed(address=DialAddress() as address, origin=Origin.CONFIGURED, failure=failure):
-                if failure.reason not in NEUTRAL:
+                if failure.reason not in NEUTRAL and address not in self._unreachable:
+                    self._unreachable.add(address)
                     stage = failure.stage.value
                     self.dial_failed(address, DialError(stage, failure.reason, failure.detail))
 
@@ -263,13 +267,8 @@ class Report:
             name = "address" if event == "dial_failed" else "peer_id"
             say_json(event=event, **{name: str(subject)}, **fields)
             return
-        words = [f"{name}={_quoted(value)}" for name, value in fields.items() if value not in ("", None, False)]
+        words = [f"{name}={quoted(value)}" for name, value in fields.items() if value not in ("", None, False)]
         say(" ".join([event.replace("_", "-"), str(subject), *words]))
-
-
-def _quoted(value: object) -> str:
-    text = str(value)
-    return f'"{text}"' if " " in text else text
 
 
 async def _serve(config: Config, peers: list[DialAddress], report: Report) -> None:

@@ -47,8 +47,14 @@ class TextFormatter(logging.Formatter):
         text = super().format(record)
         details = getattr(record, "details", None)
         if isinstance(details, dict):
-            text += "".join(f" {name}={value}" for name, value in details.items())
+            text += "".join(f" {name}={quoted(value)}" for name, value in details.items())
         return text
+
+
+def quoted(value: object) -> str:
+    """For `name=value`: in quotes when there is a space in it."""
+    text = str(value)
+    return f'"{text}"' if " " in text else text
 
 
 def set_up_logging(level: Level, as_json: bool) -> None:

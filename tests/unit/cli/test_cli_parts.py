@@ -46,7 +46,8 @@ def test_json_logs_carry_exceptions() -> None:
 
 
 def test_text_logs_carry_the_details() -> None:
-    assert TextFormatter().format(_record(details={"conn": 3})).endswith("mina_webrtc.node: PeerReady conn=3")
+    line = TextFormatter().format(_record(details={"conn": 3, "detail": "it is gone"}))
+    assert line.endswith('mina_webrtc.node: PeerReady conn=3 detail="it is gone"')
 
 
 class _Terminal(io.StringIO):
