@@ -24,13 +24,23 @@ BEHAVIOURS = {
     "symmetric": Behaviour(False, "port"),
     "blocked": Behaviour(False, "port", udp=False),
 }
+BEHAVIOURS6 = {
+    "firewall": Behaviour(True, "port", public=True),
+    "translated": Behaviour(False, "port"),
+}
+"""Of peers with IPv6 only."""
+
+
+def kinds(servers: str) -> dict[str, Behaviour]:
+    """What the cells with these servers are made of."""
+    return BEHAVIOURS6 if servers.startswith("ipv6") else BEHAVIOURS
 
 
 def expected(a: str, b: str, servers: str) -> str:
     """`direct`, `relayed` or `impossible` for clients behind NATs `a` and `b` that both use `servers`."""
-    one, other = BEHAVIOURS[a], BEHAVIOURS[b]
+    one, other = kinds(servers)[a], kinds(servers)[b]
     stun = "stun" in servers
-    over_udp, over_tcp = servers == "stun+turn", servers in ("turn-tcp", "turn-tls")
+    over_udp, over_tcp = servers.endswith("stun+turn"), servers in ("turn-tcp", "turn-tls")
 
     def known(peer: Behaviour) -> bool:
         """Its address that others see can be in its SDP."""
@@ -71,12 +81,12 @@ class Cell(NamedTuple):
         return expected(*self)
 
 
-ALL = [Cell(a, b, servers) for servers in ICE_SERVERS for a in BEHAVIOURS for b in BEHAVIOURS]
+ALL = [Cell(a, b, servers) for servers in ICE_SERVERS for a in kinds(servers) for b in kinds(servers)]
 
 
 def chosen() -> list[Cell]:
-    """What is run for every change: every pair of NATs in both directions with STUN and TURN, and the telling ones of
-    the other servers."""
+    """What is run for every change: every pair of NATs in both directions with STUN and TURN, all without IPv4, and the
+    telling ones of the other servers."""
     others = [
         *(("open", "open", "none"), ("port", "open", "none"), ("open", "port", "none"), ("full", "full", "none")),
         *(("full", "full", "stun"), ("address", "symmetric", "stun"), ("symmetric", "address", "stun")),
@@ -84,4 +94,6 @@ def chosen() -> list[Cell]:
         *(("blocked", "port", "turn-tcp"), ("blocked", "blocked", "turn-tcp"), ("symmetric", "open", "turn-tcp")),
         *(("blocked", "blocked", "turn-tls"), ("symmetric", "symmetric", "turn-tls"), ("open", "blocked", "turn-tls")),
     ]
-    return [cell for cell in ALL if cell.servers == "stun+turn"] + [Cell(*other) for other in others]
+    return [cell for cell in ALL if cell.servers == "stun+turn" or cell.servers.startswith("ipv6")] + [
+        Cell(*other) for other in others
+    ]

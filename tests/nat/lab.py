@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from tests.nat.cells import Cell
-from tests.nat.net import laboratory
+from tests.nat.net import PUBLIC, SIX, laboratory
 from tests.nat.servers import ICE_SERVERS, asking, coturn, dial, node
 
 SIDE_BY_SIDE = max(2, (os.cpu_count() or 1) * 2)
@@ -31,7 +31,12 @@ class Outcome(NamedTuple):
 def cell_of(cell: Cell) -> Iterator[Callable[[int], list[dict[str, Any]]]]:
     """A laboratory with the cell's NATs and a node behind the second; gives what dials it from behind the first, so
     many times, and says what `mina-webrtc dial` said."""
-    with tempfile.TemporaryDirectory(prefix="natlab") as folder, laboratory(Path(folder)) as net, coturn(net) as ca:
+    relays = (SIX,) if cell.servers.startswith("ipv6") else (PUBLIC,)
+    with (
+        tempfile.TemporaryDirectory(prefix="natlab") as folder,
+        laboratory(Path(folder)) as net,
+        coturn(net, relays=relays) as ca,
+    ):
         a, b = net.client("A", 1, cell.a), net.client("B", 2, cell.b)
         net.signaling(a, b)
         words = [*asking(ICE_SERVERS[cell.servers]), "--ca-file", str(ca)]

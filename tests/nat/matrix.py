@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from tests.nat.cells import ALL, BEHAVIOURS, Cell
+from tests.nat.cells import ALL, Cell, kinds
 from tests.nat.lab import Outcome, Pool
 from tests.nat.net import missing
 from tests.nat.servers import ICE_SERVERS, ROOT
@@ -18,6 +18,8 @@ TITLES = {
     "stun+turn": "STUN, and TURN over UDP",
     "turn-tcp": "TURN over TCP",
     "turn-tls": "TURN over TLS",
+    "ipv6-none": "IPv6 only, no server",
+    "ipv6-stun+turn": "IPv6 only, STUN, and TURN over UDP",
 }
 HEAD = """# What connects through which NATs
 
@@ -26,15 +28,18 @@ Written by `make nat-matrix` at commit `{commit}`: {cells} cells in {minutes:.0f
 Rows dial columns. Two `mina-webrtc` processes, each in a network namespace behind a NAT made of iptables rules, coturn
 between them; signaling has a link of its own. *open* is no NAT, *full* a full cone (endpoint-independent mapping and
 filtering), *address* and *port* filter by the peer's address or address and port, *symmetric* takes another mapping for
-each destination, *blocked* lets no UDP pass. Times are from the dial to the first reply; several cells ran at once.
+each destination, *blocked* lets no UDP pass. Those with IPv6 only are behind a stateful *firewall*, or are *translated*
+as by a symmetric NAT as well (NAT66); their server has no IPv4 relays. Times are from the dial to the first reply;
+several cells ran at once.
 """
 
 
 def table(servers: str, found: dict[Cell, Outcome]) -> str:
     """The cells of one set of servers."""
-    lines = [f"\n## {TITLES[servers]}\n", "| | " + " | ".join(BEHAVIOURS) + " |", "|---" * (len(BEHAVIOURS) + 1) + "|"]
-    for a in BEHAVIOURS:
-        row = [text(cell := Cell(a, b, servers), found[cell]) for b in BEHAVIOURS]
+    names = kinds(servers)
+    lines = [f"\n## {TITLES[servers]}\n", "| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for a in names:
+        row = [text(cell := Cell(a, b, servers), found[cell]) for b in names]
         lines.append(f"| **{a}** | " + " | ".join(row) + " |")
     return "\n".join(lines) + "\n"
 

@@ -100,7 +100,9 @@ class Net:
         b.address("sig", "192.168.77.2/24")
 
     def client(self, name: str, number: int, kind: str) -> Space:
-        """A client behind a NAT of its own."""
+        """A client behind a NAT of its own, with IPv4 only; of the kinds in `FIREWALLS` with IPv6 only."""
+        if kind in FIREWALLS:
+            return self._client6(name, number, kind)
         nat, client = self.space(f"nat{name}"), self.space(f"cli{name}")
         self.outside(nat, number)
         inside = f"198.51.100.{number * 16}" if kind == "open" else f"10.{number}.0.0"
@@ -112,6 +114,21 @@ class Net:
         if kind == "open":
             self.public.ip("route", "add", f"{inside}/28", "via", f"203.0.113.{number}")
         NATS[kind](nat, address)
+        return client
+
+    def _client6(self, name: str, number: int, kind: str) -> Space:
+        nat, client = self.space(f"nat{name}"), self.space(f"cli{name}")
+        self.outside(nat, number)
+        link(nat, "int", client, "eth0")
+        nat.address("ext", f"2001:db8::{number}/64")
+        nat.address("int", f"2001:db8:{number}::1/64")
+        client.address("eth0", f"2001:db8:{number}::2/64")
+        for space in (nat, self.public):
+            space.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
+        client.ip("route", "add", "default", "via", f"2001:db8:{number}::1")
+        nat.ip("route", "add", "default", "via", SIX)
+        self.public.ip("route", "add", f"2001:db8:{number}::/64", "via", f"2001:db8::{number}")
+        FIREWALLS[kind](nat)
         return client
 
     def outside(self, nat: Space, number: int) -> None:
@@ -181,6 +198,22 @@ NATS = {
     "symmetric": _symmetric,
     "blocked": _blocked,
 }
+
+
+def _firewall(nat: Space) -> None:
+    nat.rule6("-A INPUT -i ext -p udp -j DROP")
+    nat.rule6("-P FORWARD DROP")
+    nat.rule6("-A FORWARD -i int -j ACCEPT")
+    nat.rule6("-A FORWARD -i ext -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT")
+
+
+def _translated(nat: Space) -> None:
+    _firewall(nat)
+    nat.rule6("-A POSTROUTING -o ext -j MASQUERADE --random-fully", "nat")
+
+
+FIREWALLS = {"firewall": _firewall, "translated": _translated}
+"""For IPv6: a stateful firewall, and one that also takes another port for each destination (NAT66)."""
 
 
 @contextmanager

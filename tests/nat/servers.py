@@ -23,6 +23,8 @@ ICE_SERVERS: dict[str, tuple[str, ...]] = {
     "stun+turn": (f"stun:{PUBLIC}:3478", f"turn:{PUBLIC}:3478"),
     "turn-tcp": (f"turn:{PUBLIC}:3478?transport=tcp",),
     "turn-tls": (f"turns:{PUBLIC}:5349",),
+    "ipv6-none": (),
+    "ipv6-stun+turn": (f"stun:[{SIX}]:3478", f"turn:[{SIX}]:3478"),
 }
 ROOT = Path(__file__).parents[2]
 

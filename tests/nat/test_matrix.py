@@ -42,6 +42,9 @@ def test_what_is_expected_of_well_known_pairs() -> None:
     assert expected("blocked", "blocked", "turn-tcp") == "relayed"
     assert expected("port", "open", "none") == "direct"
     assert expected("port", "full", "none") == "impossible"
+    assert expected("firewall", "firewall", "ipv6-none") == "direct"
+    assert expected("translated", "firewall", "ipv6-none") == "impossible"
+    assert expected("translated", "firewall", "ipv6-stun+turn") == "relayed"
 
 
 def test_who_dials_makes_no_difference() -> None:
