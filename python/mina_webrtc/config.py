@@ -57,11 +57,11 @@ class Limits:
     """Items that wait for one peer's poll on each of channels 4 to 6; the oldest is dropped beyond. All peers share
     their bytes, 2 KiB each at most."""
     max_item_handlers: int = 32
-    """Items that the application examines at a time."""
+    """Items that the application examines at a time, on each of channels 3 to 6: none keeps the others waiting."""
     max_items_waiting: int = 4096
-    """Items that the application has not judged yet: what 100 peers may send at once on one channel, and a little."""
+    """Items that the application has not judged yet, on each: what 100 peers may send at once, and a little."""
     item_bytes: int = 256 * 1024 * 1024
-    """Their bytes: eight of the largest blocks (32 MiB, §7); all others are at most 2 KiB."""
+    """Their bytes, on each: eight of the largest blocks (32 MiB, §7); all others are at most 2 KiB."""
     items_remembered: int = 16_384
     """Ids of items that are done with, on each of channels 3 to 6; one that is forgotten is examined again."""
     early_data: int = 64 * 1024

@@ -344,6 +344,17 @@ def test_items_beyond_what_may_wait_are_dropped() -> None:
     assert handled(me) == [bytes((number,)) for number in range(3)]  # it was not remembered as done with
 
 
+def test_a_flood_of_one_kind_keeps_no_other_out() -> None:
+    world = World()
+    me, *_ = star(world, ME, ONE, wants=(TX, TIP), spreading=replace(SPREADING, max_waiting=4))
+    me.examine = None
+    say(me, 1, WillSend(4), *[Item(bytes((number,))) for number in range(4)])
+    assert items(me)["handling"] == SPREADING.max_handlers
+    say(me, 1, BestTip(b"block"), channel=TIP)
+    assert handled(me)[-1] == b"block"
+    assert items(me)["dropped"] == 0
+
+
 def test_bytes_beyond_what_may_wait_are_dropped() -> None:
     world = World()
     tight = replace(SPREADING, max_waiting_bytes=100_000)

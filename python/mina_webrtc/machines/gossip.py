@@ -5,8 +5,9 @@ handed on when the application's handler says that it is right, and never to who
 sends is disconnected. An item is remembered for a while by its id, unless it was refused: else whoever sends rubbish
 under the id of another item would have that one refused as well.
 
-Bounded: items that are not judged yet by number and bytes, handlers, ids remembered. What comes beyond is dropped,
-and counted: propagation is a best effort, and the item comes from other peers, too.
+Bounded, each channel by itself, so that no flood of one kind keeps another out: items that are not judged yet by number
+and bytes, handlers, ids remembered. What comes beyond is dropped, and counted: propagation is a best effort, and the
+item comes from other peers, too.
 """
 
 from __future__ import annotations
@@ -75,6 +76,19 @@ class Held(Struct, frozen=True):
     name: bytes | None = None
 
 
+class Desk:
+    """One channel's items: those that are here, and where they are."""
+
+    def __init__(self, memory: int) -> None:
+        self.held = 0
+        """Not judged yet …"""
+        self.bytes = 0
+        """… and their bytes."""
+        self.waiting: deque[int] = deque()
+        self.handling: set[int] = set()
+        self.seen = Memory(memory)
+
+
 class Gossip:
     """Items of all connections."""
 
@@ -85,12 +99,9 @@ class Gossip:
         self._wanted: list[Channel] = []
         self._next_item = 1
         self._held: dict[int, Held] = {}
-        self._bytes = 0
         self._named: dict[Name, int] = {}
         """Those of `_held` that have a name and are not judged yet."""
-        self._waiting: deque[int] = deque()
-        self._handling: set[int] = set()
-        self._seen = {channel: Memory(settings.spreading.memory) for channel in SPECS}
+        self._desks = {channel: Desk(settings.spreading.memory) for channel in SPECS}
         self._tip: Queued | None = None
         self._dropped = self._forwarded = self._refused = 0
 
@@ -99,9 +110,9 @@ class Gossip:
         return {
             "wanted": [channel.value for channel in self._wanted],
             "held": len(self._held),
-            "held_bytes": self._bytes,
-            "handling": len(self._handling),
-            "remembered": sum(map(len, self._seen.values())),
+            "held_bytes": sum(desk.bytes for desk in self._desks.values()),
+            "handling": sum(len(desk.handling) for desk in self._desks.values()),
+            "remembered": sum(len(desk.seen) for desk in self._desks.values()),
             "forwarded": self._forwarded,
             "refused": self._refused,
             "dropped": self._dropped,
@@ -118,7 +129,7 @@ class Gossip:
 
     def broadcast(self, event: BroadcastMade, now: float) -> Effects:
         """An item of the application's own goes to everybody, if it did not before."""
-        if self._seen[event.channel].knows(event.name):
+        if self._desks[event.channel].seen.knows(event.name):
             return [BroadcastPlaced(event.broadcast, 0)]
         item = self._named.get((event.channel, event.name))
         senders = {} if item is None else self._held[item].senders
@@ -129,13 +140,14 @@ class Gossip:
 
     def came(self, word: ItemCame, now: float) -> Effects:
         """An item is here: its name first."""
-        size, spreading = self._bytes + len(word.payload), self._spreading
-        if len(self._held) >= spreading.max_waiting or size > spreading.max_waiting_bytes:
+        desk, spreading = self._desks[word.channel], self._spreading
+        size = desk.bytes + len(word.payload)
+        if desk.held >= spreading.max_waiting or size > spreading.max_waiting_bytes:
             self._dropped += 1
             return self._done(word.conn, word.channel)
         item, self._next_item = self._next_item, self._next_item + 1
         self._held[item] = Held(word.channel, word.payload, {word.conn: self._core.link(word.conn).peer})
-        self._bytes = size
+        desk.held, desk.bytes = desk.held + 1, size
         return [NameItem(item, word.channel, word.payload)]
 
     def named(self, event: ItemNamed, now: float) -> Effects:
@@ -149,25 +161,26 @@ class Gossip:
             return self._settle(event.item)
         for conn in held.senders:
             effects += self._core.change(conn, held.channel, lambda part: part.withdraw(name))
-        if self._seen[held.channel].knows(name):
+        desk = self._desks[held.channel]
+        if desk.seen.knows(name):
             return effects + self._settle(event.item)
         before = self._named.get((held.channel, name))
         if before is not None:
             return effects + self._join(event.item, before)
         self._held[event.item] = Held(held.channel, held.payload, held.senders, name)
         self._named[held.channel, name] = event.item
-        self._waiting.append(event.item)
-        return effects + self._start(now)
+        desk.waiting.append(event.item)
+        return effects + self._start(desk, now)
 
     def handled(self, event: ItemHandled, now: float) -> Effects:
         """The application has judged it."""
-        if event.item not in self._handling:
+        if not self._is_handled(event.item):
             return [Ignored(0, "ItemHandled")]
         return [CancelTimer(Timer.ITEM_HANDLER, 0, event.item), *self._judged(event.item, event.verdict, now)]
 
     def expired(self, item: int, now: float) -> Effects:
         """The application took too long: it is done with."""
-        if item not in self._handling:
+        if not self._is_handled(item):
             return [Ignored(0, "TimerFired")]
         return [AbandonItem(item), *self._judged(item, None, now)]
 
@@ -186,11 +199,15 @@ class Gossip:
 
     # ------------------------------------------------------------ inside
 
-    def _start(self, now: float) -> Effects:
+    def _is_handled(self, item: int) -> bool:
+        held = self._held.get(item)
+        return held is not None and item in self._desks[held.channel].handling
+
+    def _start(self, desk: Desk, now: float) -> Effects:
         effects: Effects = []
-        while self._waiting and len(self._handling) < self._spreading.max_handlers:
-            item = self._waiting.popleft()
-            self._handling.add(item)
+        while desk.waiting and len(desk.handling) < self._spreading.max_handlers:
+            item = desk.waiting.popleft()
+            desk.handling.add(item)
             held = self._held[item]
             peer = next(iter(held.senders.values()))
             effects.append(SetTimer(Timer.ITEM_HANDLER, 0, item, now + self._settings.handler_timeout))
@@ -210,24 +227,24 @@ class Gossip:
 
     def _judged(self, item: int, verdict: bool | None, now: float) -> Effects:
         held = self._held[item]
-        effects: Effects = []
+        desk, effects = self._desks[held.channel], Effects()
         if verdict is False:
             self._refused += 1
             failure = Failure(Stage.CLOSED, "bad_item", f"an item of {held.channel.label} was refused", Fault.PEER)
             for peer in held.senders.values():
                 effects += self._core.expel(peer, failure, now)
-        elif held.name is not None and not self._seen[held.channel].knows(held.name):
+        elif held.name is not None and not desk.seen.knows(held.name):
             if verdict:
                 effects, count = self._spread(held.channel, held.name, held.payload, held.senders)
                 self._forwarded += count > 0
             else:
-                self._seen[held.channel].add(held.name)
-        self._handling.discard(item)
-        return effects + self._settle(item) + self._start(now)
+                desk.seen.add(held.name)
+        desk.handling.discard(item)
+        return effects + self._settle(item) + self._start(desk, now)
 
     def _spread(self, channel: Channel, name: bytes, payload: bytes, senders: dict[int, PeerId]) -> tuple[Effects, int]:
         """To everybody who did not send it, encoded once; and how many they are."""
-        self._seen[channel].add(name)
+        self._desks[channel].seen.add(name)
         item = Queued(name, encode_message(channel, SPECS[channel].item(payload)))
         if SPECS[channel].single:
             self._tip = item
@@ -245,7 +262,8 @@ class Gossip:
 
     def _forget(self, item: int) -> Held:
         held = self._held.pop(item)
-        self._bytes -= len(held.payload)
+        desk = self._desks[held.channel]
+        desk.held, desk.bytes = desk.held - 1, desk.bytes - len(held.payload)
         if held.name is not None:
             del self._named[held.channel, held.name]
         return held

@@ -18,9 +18,9 @@ class Spreading(Struct, frozen=True, kw_only=True):
     max_queued: int
     """Items that wait for a peer's poll, per channel; the oldest goes first. On channel 3 it is one."""
     max_handlers: int
-    """Items that the application examines at a time."""
+    """Items that the application examines at a time, per channel."""
     max_waiting: int
-    """Items here that the application has not judged yet …"""
+    """Items of one channel that are here and that the application has not judged yet …"""
     max_waiting_bytes: int
     """… and their bytes. What comes beyond either is dropped."""
     memory: int
