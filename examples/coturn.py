@@ -24,9 +24,8 @@ TEMPLATE = """# TURN and STUN for peers of a Mina node.
 # Ports to open: 3478 UDP and TCP, 5349 TCP (TLS), {ports[0]}-{ports[1]} UDP (relays).
 listening-port=3478
 tls-listening-port=5349
-listening-ip={ip}
-{external}relay-ip={ip}
-realm={realm}
+{addresses}
+{external}realm={realm}
 fingerprint
 use-auth-secret
 {PREFIX}{secret}
@@ -42,7 +41,9 @@ denied-peer-ip=127.0.0.0-127.255.255.255
 denied-peer-ip=169.254.0.0-169.254.255.255
 denied-peer-ip=172.16.0.0-172.31.255.255
 denied-peer-ip=192.168.0.0-192.168.255.255
-denied-peer-ip=::1
+denied-peer-ip=::-::1
+denied-peer-ip=::ffff:0.0.0.0-::ffff:255.255.255.255
+denied-peer-ip=64:ff9b::-64:ff9b::ffff:ffff
 denied-peer-ip=fc00::-fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff
 denied-peer-ip=fe80::-febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff
 # Bounds per user and in all.
@@ -55,10 +56,11 @@ no-dtls
 
 def config(given: argparse.Namespace) -> None:
     tls = f"cert={given.cert}\npkey={given.key}" if given.cert and given.key else "no-tls"
-    external = f"external-ip={given.external_ip}/{given.ip}\n" if given.external_ip else ""
+    addresses = "\n".join(f"{name}-ip={ip}" for name in ("listening", "relay") for ip in given.ip)
+    external = f"external-ip={given.external_ip}/{given.ip[0]}\n" if given.external_ip else ""
     first, last = (int(port) for port in given.ports.split("-"))
     secret = secrets.token_urlsafe(32)
-    values = {"ip": given.ip, "external": external, "realm": given.realm, "tls": tls, "ports": (first, last)}
+    values = {"addresses": addresses, "external": external, "realm": given.realm, "tls": tls, "ports": (first, last)}
     print(TEMPLATE.format(**values, PREFIX=PREFIX, secret=secret), end="")
 
 
@@ -96,7 +98,7 @@ def main() -> None:
     command = commands.add_parser("config", help="print a configuration with a new secret")
     command.set_defaults(run=config)
     command.add_argument("--realm", required=True, help="name of the server, as peers call it")
-    command.add_argument("--ip", required=True, help="address of this machine")
+    command.add_argument("--ip", required=True, action="append", help="address of this machine; once more for IPv6")
     command.add_argument("--external-ip", help="public address, behind 1:1 NAT")
     command.add_argument("--cert", type=Path, help="certificate chain (PEM), for turns:")
     command.add_argument("--key", type=Path, help="private key (PEM) of --cert")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.nat.net import PUBLIC, Net, laboratory
+from tests.nat.net import PUBLIC, SIX, Net, laboratory
 from tests.nat.servers import ROOT, await_port, environment, stop
 from tests.nat.test_doctor import examine
 
@@ -44,7 +44,7 @@ def troubles(net: Net, file: Path, urls: list[str]) -> list[str | None]:
 
 def test_configuration_credentials_and_rotation(tmp_path: Path) -> None:
     file = tmp_path / "turnserver.conf"
-    file.write_text(script("config", "--realm", "lab", "--ip", PUBLIC, "--ports", "50000-50999"))
+    file.write_text(script("config", "--realm", "lab", "--ip", PUBLIC, "--ip", SIX, "--ports", "50000-50999"))
     urls = script("credentials", str(file), "--host", PUBLIC).split()
     assert [url.partition(":")[0] for url in urls] == ["stun", "turn", "turn"]
     with laboratory(tmp_path) as net:

@@ -53,7 +53,9 @@ KeyFile = Annotated[
 ]
 CaFile = Annotated[
     Path | None,
-    typer.Option("--ca-file", metavar="FILE", help="CA certificates (PEM) to trust for https signaling addresses."),
+    typer.Option(
+        "--ca-file", metavar="FILE", help="CA certificates (PEM) to trust for https signaling and turns: servers."
+    ),
 ]
 IceServers = Annotated[
     list[str] | None,
