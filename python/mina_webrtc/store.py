@@ -12,6 +12,7 @@ from itertools import count
 from typing import Any
 
 from mina_webrtc.machines.peers import Peers
+from mina_webrtc.machines.state import State
 from mina_webrtc.machines.vocab import CancelTimer, Effect, Event, Ignored, SetTimer, Settings, Timer, TimerFired
 
 Name = tuple[Timer, int, int]
@@ -57,6 +58,14 @@ class Store:
         """Every deadline there is, by its name."""
         return list(self._timers)
 
+    def due(self, name: Name) -> float | None:
+        """When a deadline is, None when there is none of that name."""
+        return self._timers.due_at(name)
+
+    def connection(self, conn: int) -> State | None:
+        """A connection's state as it is, for who examines it; None when it is over."""
+        return self._peers.connection(conn)
+
     def state(self) -> dict[str, Any]:
         """A plain snapshot of public data: ready peers, attempts, counts."""
         return {**self._peers.state(), "timers": len(self._timers), "ignored": dict(self.ignored)}
@@ -92,6 +101,11 @@ class Timers:
     def disarm(self, name: Name) -> None:
         """Removes a deadline; no error when there is none."""
         self._armed.pop(name, None)
+
+    def due_at(self, name: Name) -> float | None:
+        """When that one is; None when it is not armed."""
+        entry = self._armed.get(name)
+        return None if entry is None else entry[0]
 
     def deadline(self) -> float | None:
         """The earliest one."""

@@ -92,7 +92,7 @@ def test_two_that_know_only_the_relay_find_each_other() -> None:
     one = next(side for side in (asker, target) if side.told(v.PeerReady)[-1].outgoing)
     other = target if one is asker else asker
     assert one.told(v.PeerReady)[-1].address == through(other.index)
-    assert relay.store.state()["relayed"] == {"bids": 0, "offers": 0, "through": 0, "seeking": 0}
+    assert relay.store.state()["relayed"] == {"bids": 0, "named": 0, "offers": 0, "through": 0, "seeking": 0}
     for side in (relay, asker, target):
         assert_clean(side)
 

@@ -46,10 +46,10 @@ def _always(value: object) -> Callable[..., object]:
         (State, "release", _always([]), "deadline"),
         (Timers, "disarm", _always(None), "deadline"),
         (Timers, "arm", _always(None), "deadline|nobody has answered"),
-        (Requests, "release", _always([]), "deadlines of connections|nobody has answered"),
+        (Requests, "release", _always([]), "deadlines that nobody owes|nobody has answered"),
         (Dials, "succeed", _always([]), "nobody has answered|dials that wait|dials wait"),
         (SimNode, "_judge", _always(v.AuthVerdict.PASSED), "somebody else"),
-        (SimNode, "_close_connection", _always(None), "transports"),
+        (SimNode, "_close_connection", _always(None), "its transport"),
     ],
     ids=lambda value: value if isinstance(value, str) and value.startswith("_") else None,
 )

@@ -25,7 +25,7 @@ def _formed(simulation: Simulation) -> bool:
     return len(simulation.groups()) == 1 and all(len(simulation.peers(number)) >= least for number in alive)
 
 
-def _within(simulation: Simulation, seconds: float) -> bool:
+def within(simulation: Simulation, seconds: float) -> bool:
     end = simulation.clock.now + seconds
     while simulation.clock.now < end:
         simulation.run(1.0)
@@ -34,14 +34,14 @@ def _within(simulation: Simulation, seconds: float) -> bool:
     return False
 
 
-def _crash_some(simulation: Simulation, share: float) -> None:
-    """Every so manieth, but not the seed."""
+def crash_some(simulation: Simulation, share: float) -> None:
+    """Not the seed."""
     victims = simulation.nodes[1:]
     for node in victims[: round(len(simulation.nodes) * share)]:
         node.crash()
 
 
-def _halves(simulation: Simulation) -> list[list[str]]:
+def halves(simulation: Simulation) -> list[list[str]]:
     hosts = [node.host for node in simulation.nodes]
     return [hosts[::2], hosts[1::2]]
 
@@ -49,19 +49,19 @@ def _halves(simulation: Simulation) -> list[list[str]]:
 @pytest.mark.parametrize("unreachable", [0.0, 0.5, 1.0])
 def test_nodes_that_know_one_seed_find_each_other_and_again_after_trouble(unreachable: float) -> None:
     simulation = Simulation(Plan(seed=1, nodes=16, min_peers=5, unreachable=unreachable))
-    assert _within(simulation, 60.0)
-    _crash_some(simulation, 0.3)
+    assert within(simulation, 60.0)
+    crash_some(simulation, 0.3)
     simulation.run(20.0)  # until everybody has noticed
-    assert _within(simulation, 60.0)
-    simulation.network.partition(_halves(simulation))
+    assert within(simulation, 60.0)
+    simulation.network.partition(halves(simulation))
     simulation.run(120.0)
     simulation.network.heal()
-    assert _within(simulation, 60.0)
+    assert within(simulation, 60.0)
 
 
 def test_rogues_do_not_keep_honest_nodes_apart() -> None:
     simulation = Simulation(Plan(seed=2, nodes=10, rogues=5, min_peers=4, traffic=0.1))
-    assert _within(simulation, 120.0)
+    assert within(simulation, 120.0)
 
 
 def test_the_same_plan_gives_the_same_run() -> None:

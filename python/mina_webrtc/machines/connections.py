@@ -64,6 +64,10 @@ class Connections:
         """Of a live connection."""
         return self._states[conn].link
 
+    def connection(self, conn: int) -> State | None:
+        """The state of a connection; None when it is over."""
+        return self._states.get(conn)
+
     def part(self, conn: int, channel: Channel) -> Any:
         """A ready peer's machine of a channel; None when the peer is gone."""
         state = self._states.get(conn)

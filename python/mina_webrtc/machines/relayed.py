@@ -129,6 +129,7 @@ class RelayedOffers:
         """Counts, for a snapshot."""
         return {
             "bids": len(self._bids),
+            "named": len(self._named),
             "offers": len(self._came),
             "through": len(self._through),
             "seeking": self._polls.seeking,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mina_webrtc.testing.invariants import Violation
+from mina_webrtc.testing.shell import SimNode
 from mina_webrtc.testing.simulation import Plan, Simulation
 from mina_webrtc.testing.transport_memory import MemoryNetwork, MemoryTransport
 
-__all__ = ["MemoryNetwork", "MemoryTransport", "Plan", "Simulation", "Violation"]
+__all__ = ["MemoryNetwork", "MemoryTransport", "Plan", "SimNode", "Simulation", "Violation"]

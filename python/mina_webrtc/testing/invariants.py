@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from mina_webrtc.identity import PeerId
 from mina_webrtc.machines import vocab as v
+from mina_webrtc.machines.peer import Success
+from mina_webrtc.machines.state import State
 from mina_webrtc.machines.vocab import Fault, Timer
 from mina_webrtc.store import Name
+from mina_webrtc.testing.debts import OF_CONNECTIONS, Turn, debts, turns_of
 from mina_webrtc.testing.parts import StreamWatch
 from mina_webrtc.testing.polls import CHANNELS, Polls
 from mina_webrtc.testing.promises import Promises
@@ -26,8 +29,6 @@ if TYPE_CHECKING:
 SLACK = 0.001
 """Seconds that an answer may be late by: what floating-point sums come to."""
 RELAYING = (Channel.DISCOVERY, Channel.EXCHANGE)
-GLOBAL = 0
-"""The connection of timers that belong to none."""
 
 
 class Violation(AssertionError):
@@ -35,7 +36,7 @@ class Violation(AssertionError):
 
 
 class Watch:
-    """One node. `thorough`: its whole snapshot is examined after every step, not just what the step did."""
+    """One node. `thorough`: all of it is examined after every step, not just what the step concerned."""
 
     def __init__(self, node: SimNode, thorough: bool) -> None:
         self._node = node
@@ -46,6 +47,8 @@ class Watch:
         self.dials: dict[int, float] = {}
         self.requests: dict[int, float] = {}
         self._signals: dict[int, float] = {}
+        self._owed: dict[int, tuple[State, frozenset[Name]]] = {}
+        """Deadlines by connection, and the state that calls for them."""
         self._others: dict[int, SimNode] = {}
         """Who is at the other end of a ready connection."""
         self._promises = Promises(node)
@@ -95,13 +98,15 @@ class Watch:
             check = told.get(type(effect))
             if check is not None:
                 check(effect)
+        for conn in _touched(event, effects):
+            self._touch(conn)
         if self._thorough:
             self.examine()
 
     def examine(self) -> None:
         """The whole snapshot, and what is owed. Raises `Violation`."""
         node, opened = self._node, self._opened
-        state, armed = node.store.state(), node.store.armed()
+        state = node.store.state()
         attempts = {entry["conn"] for entry in state["attempts"]}
         ready = {entry["conn"] for entry in state["ready"]}
         if attempts | ready != opened.keys():
@@ -110,10 +115,30 @@ class Watch:
             self._fail(f"transports {list(node.ends)} for connections {list(opened)}")
         if ready != set(self.ready.values()):
             self._fail("the ready peers that were told are not those in the books")
-        self._deadlines(state, armed, attempts, ready)
-        self._requests(state["ready"], armed)
-        self._right(self.streams.examine(state["ready"], armed, self._node.now - SLACK))
+        for conn in opened:
+            self._touch(conn)
+        self._deadlines(state, node.store.armed(), attempts)
+        self._turns(state)
+        self._right(self.streams.examine(state["ready"], node.now - SLACK))
         self._overdue()
+
+    def _touch(self, conn: int) -> None:
+        """One connection after a step that concerned it: what is owed on it has a live deadline."""
+        node = self._node
+        state = node.store.connection(conn)
+        if (state is None) is (conn in self._opened) or (state is None) is (conn in node.ends):
+            self._fail(f"connection {conn} is {state and type(state).__name__}, its transport {node.ends.get(conn)}")
+        if state is None:
+            self._owed.pop(conn, None)
+            return
+        kept = self._owed.get(conn)
+        if kept is None or kept[0] is not state:
+            kept = self._owed[conn] = (state, debts(state))
+        least = node.now - SLACK
+        for name in kept[1]:
+            due = node.store.due(name)
+            if due is None or due < least:
+                self._fail(f"no live deadline: {name} at {due}")
 
     def settled(self) -> None:
         """Long after anything was asked: everything is answered. Raises `Violation`."""
@@ -121,38 +146,39 @@ class Watch:
         self._must(not self.dials, f"dials that wait: {list(self.dials)}")
         self._must(not self.requests and not self._signals, "requests or offers without an answer")
 
-    def _deadlines(self, state: dict[str, Any], armed: list[Name], attempts: set[int], ready: set[int]) -> None:
-        """Every attempt has one, and nothing that is over."""
-        yielding = False
-        timed, others = set(), set()
-        for timer, conn, _ in armed:
-            if timer is Timer.ATTEMPT:
-                timed.add(conn)
-            elif timer is Timer.YIELD:
-                yielding = True
-            else:
-                others.add(conn)
-        if timed != attempts:
-            self._fail(f"attempts {attempts} with a deadline for {timed}")
-        if not others <= ready | {GLOBAL}:
-            self._fail(f"deadlines of connections {others - ready - {GLOBAL}}, which are closed")
+    def _deadlines(self, state: dict[str, Any], armed: list[Name], attempts: set[int]) -> None:
+        """Exactly those that are owed: what is over has none."""
+        timed = {name for name in armed if name[0] in OF_CONNECTIONS}
+        owed = {name for _, names in self._owed.values() for name in names}
+        if timed != owed:
+            self._fail(f"deadlines that nobody owes: {timed - owed}, or not armed: {owed - timed}")
         now = self._node.now - SLACK
         if any(self._opened[conn] < now for conn in attempts):
             self._fail(f"attempts that should be over, of {attempts}")
+        yielding = any(timer is Timer.YIELD for timer, _, _ in armed)
         if state["dials"] and not yielding and not any(entry["outgoing"] for entry in state["attempts"]):
             self._fail(f"{state['dials']} dials wait for nothing")
+        handling = sum(timer is Timer.ITEM_HANDLER for timer, _, _ in armed)
+        if state["items"]["handling"] != handling:
+            self._fail(f"{state['items']['handling']} items are being judged, with {handling} deadlines")
 
-    def _requests(self, ready: list[dict[str, Any]], armed: list[Name]) -> None:
+    def _turns(self, state: dict[str, Any]) -> None:
+        """What is owed through a relay is in the books of those who owe it; nobody asks or is asked too much."""
+        machines = [kept.parts for kept, _ in self._owed.values() if isinstance(kept, Success)]
+        turns = Counter(turn for parts in machines for machine in parts for turn in turns_of(machine))
+        books = {
+            Turn.MAKE_OFFER: state["relayed"]["named"],
+            Turn.ANSWER_OFFER: state["relayed"]["offers"],
+        }
+        for turn, count in books.items():
+            if turns[turn] != count:
+                self._fail(f"{turns[turn]} connections where we {turn.value}, {count} in the books")
+        promises, told = state["introductions"]["promises"], turns[Turn.INTRODUCED]
+        if not turns[Turn.DELIVER] <= promises <= turns[Turn.DELIVER] + told:  # a target may have gone meanwhile
+            self._fail(f"{promises} promises, {told} askers who were told, {turns[Turn.DELIVER]} offers on their way")
         limit = self._node.settings.max_pending_requests
-        replies = Counter(conn for timer, conn, _ in armed if timer is Timer.RPC_REPLY)
-        for entry in ready:
-            asked, asking, timed = entry["asked"], entry["asking"], replies[entry["conn"]]
-            if asked > limit or asking > limit:
-                self._fail(f"{asked} and {asking} requests on connection {entry['conn']}, at most {limit}")
-            if timed > asked:
-                self._fail(f"deadlines for answers that nobody owes on connection {entry['conn']}")
-        if replies.total() < len(self.requests):
-            self._fail(f"{len(self.requests)} open requests, {replies.total()} deadlines")
+        if any(max(entry["asked"], entry["asking"]) > limit for entry in state["ready"]):
+            self._fail(f"more than {limit} requests on a connection")
 
     def _overdue(self) -> None:
         now = self._node.now - SLACK
@@ -239,6 +265,13 @@ class Watch:
     def _fail(self, what: str) -> NoReturn:
         node = self._node
         raise Violation(f"node {node.host} at {node.network.clock.now:.3f} s: {what}")
+
+
+def _touched(event: v.Event | None, effects: Iterable[v.Effect]) -> set[int]:
+    """The connections that a step concerned."""
+    conns = {getattr(effect, "conn", None) for effect in effects}
+    conns.add(getattr(event, "conn", None))
+    return {conn for conn in conns if conn}
 
 
 class Agreement:

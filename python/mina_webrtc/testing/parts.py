@@ -7,19 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from mina_webrtc.machines import vocab as v
 from mina_webrtc.machines.streaming import START, Course
-from mina_webrtc.machines.vocab import Timer
-from mina_webrtc.store import Name
 
 if TYPE_CHECKING:
     from mina_webrtc.testing.shell import SimNode
-
-DEADLINES = {
-    ("our_stream", "owed"): Timer.STREAM_PART,
-    ("their_stream", "producing"): Timer.STREAM_MADE,
-    ("their_stream", "sent"): Timer.STREAM_NEXT,
-    ("their_stream", "queued"): Timer.STREAM_NEXT,
-}
-"""By the words of the snapshot: who owes something has one, nobody else has any."""
 
 
 class Reading:
@@ -104,17 +94,9 @@ class StreamWatch:
 
     # ------------------------------------------------------------ the snapshot
 
-    def examine(self, ready: list[dict[str, Any]], armed: list[Name], late: float) -> str:
-        """The books and the deadlines against what was told; `late`: what should have been answered by then."""
-        due = {(timer, conn) for timer, conn, _ in armed if timer in DEADLINES.values()}
-        owed, producers = set(), set()
-        for entry in ready:
-            conn = entry["conn"]
-            owed |= {(timer, conn) for (role, word), timer in DEADLINES.items() if entry[role] == word}
-            if entry["their_stream"] not in ("silent", "ending"):
-                producers.add(conn)
-        if due != owed:
-            return f"deadlines of streams {due} for {owed}"
+    def examine(self, ready: list[dict[str, Any]], late: float) -> str:
+        """The books against what was told; `late`: what should have been answered by then."""
+        producers = {entry["conn"] for entry in ready if entry["their_stream"] not in ("silent", "ending")}
         if producers != {conn for conn, _ in self._making}:
             return f"producers {list(self._making)} for connections {producers}"
         overdue = [number for number, stream in self.reading.items() if stream.due is not None and stream.due < late]
