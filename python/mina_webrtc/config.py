@@ -112,8 +112,8 @@ class Timeouts:
     caution: float = 3.0
     """First messages on channels 1–8 towards peers without the mark (§6)."""
     handler: float = 60.0
-    """How long an application handler may take; every rpc of §7 but the staged ledger has given up before. An item that
-    is not judged in time is dropped."""
+    """How long an application handler may take; every rpc of §7 has given up before but the staged ledger, whose
+    handler has 180 s. An item that is not judged in time is dropped."""
     message: float = 180.0
     """A message that has begun to arrive and is not complete after this, twice this at most, ends the connection: what
     it holds of `limits.unfinished` is needed by others. As long as the longest answer may take (§7)."""

@@ -16,7 +16,7 @@ from weakref import WeakSet
 from msgspec import Struct
 
 from mina_webrtc.config import Config, seed_address
-from mina_webrtc.errors import ClosedError, DialError, RemoteProtocolError
+from mina_webrtc.errors import ClosedError, DialError
 from mina_webrtc.identity import PeerId
 from mina_webrtc.machines import vocab as v
 from mina_webrtc.machines.keeping import Known, Origin
@@ -112,15 +112,10 @@ class Peer:
     async def initial_peers(self, timeout: float | None = None) -> list[DialAddress | Libp2pAddress]:
         """Asks the peer for addresses of others. Claims: nobody has authenticated at them yet.
 
-        Raises `RequestError`, and `RemoteProtocolError` for an answer that does not parse.
+        Raises `RequestError`.
         """
         body = await self.request(Rpc.INITIAL_PEERS, timeout=timeout)
-        if body is None:
-            return []
-        try:
-            return list(decode_initial_peers(body, self._limit))
-        except ValueError as error:
-            raise RemoteProtocolError(f"{self.id}: not a list of peers: {error}") from error
+        return [] if body is None else list(decode_initial_peers(body, self._limit))
 
     async def close(self) -> None:
         """Disconnects the peer."""

@@ -330,3 +330,23 @@ def test_a_request_on_what_is_not_ready() -> None:
     assert one.give(v.RequestMade(1, 1, Rpc.BLOCK, HASH, 8.0)) == [v.FailRequest(1, "not_ready")]
     world.run()
     assert one.give(v.RequestMade(2, 1, Rpc.BLOCK, HASH, 8.0)) == [v.FailRequest(2, "closed")]
+
+
+@pytest.mark.parametrize("body", [b"", b"\x01", b"\x02\x00", b"\x00\x00", b"\xfe\xff\xff"])
+@pytest.mark.parametrize("abandoned", [False, True])
+def test_a_list_of_peers_that_is_none_is_the_peers_fault(body: bytes, abandoned: bool) -> None:
+    ready = Ready()
+    ready.ask(Rpc.INITIAL_PEERS)
+    if abandoned:
+        ready.give(v.RequestCancelled(CONN, 1))
+    ready.hear(encode(RpcResponse(1, Rpc.INITIAL_PEERS, b"\x00"))[:-1] + body)
+    assert "not a list of peers" in ready.breach
+    assert ready.told(v.FailRequest) == ([] if abandoned else [v.FailRequest(1, "closed")])
+
+
+def test_the_handler_for_staged_ledgers_has_as_long_as_the_peer_waits() -> None:
+    ready = Ready()
+    ready.request(1)
+    ready.hear(encode(RpcRequest(2, Rpc.STAGED_LEDGER, HASH)))
+    deadlines = [timer.at - NOW for timer in ready.done if isinstance(timer, v.SetTimer)]
+    assert deadlines == [60.0, 180.0]

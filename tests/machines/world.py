@@ -13,6 +13,8 @@ from hashlib import sha256
 from ipaddress import IPv4Address, ip_network
 from typing import Any
 
+from tests.machines.application import Application
+
 from mina_webrtc.identity import ChainId, PeerId, PublicKey, SecretKey
 from mina_webrtc.machines import vocab as v
 from mina_webrtc.machines.keeping import Keeping
@@ -20,7 +22,6 @@ from mina_webrtc.machines.vocab import AuthVerdict, Settings
 from mina_webrtc.store import Store
 from mina_webrtc.wire.address import DialAddress, Host, Http, Relayed
 from mina_webrtc.wire.auth import ConnectionAuth
-from mina_webrtc.wire.messages import Part, PartKind
 from mina_webrtc.wire.signal import Offer, P2pConnectionResponse
 
 KEYS = sorted((SecretKey.deterministic(index) for index in range(16)), key=lambda key: key.peer_id)
@@ -133,10 +134,11 @@ class Exchange:
         self.answered = False
 
 
-class Side:
+class Side(Application):
     """One node: its core, and a record of what it was told to do."""
 
     def __init__(self, world: World, index: int, **changes: Any) -> None:
+        super().__init__()
         self.world = world
         self.index = index
         self.settings = settings(index, **changes)
@@ -146,11 +148,6 @@ class Side:
         self.done: list[v.Effect] = []
         self.ends: dict[int, End] = {}
         self.nonces: dict[int, set[bytes]] = {}
-        self.handlers: dict[int, Callable[[bytes], bytes | None]] = {}
-        self.examine: Callable[[v.HandleItem], bool | None] | None = lambda effect: True
-        """None: nobody answers."""
-        self.pulled: Counter[tuple[int, int]] = Counter()
-        self.streams: dict[int, int] = {}
         self.dials = 0
         self.dialled_at: list[float] = []
         self.gone: Counter[int] = Counter()
@@ -160,11 +157,6 @@ class Side:
         self.dials += 1
         self.give(v.DialRequested(self.dials, address(index, **where)))
         return self.dials
-
-    def stream(self, request: int, conn: int) -> None:
-        """Asks for a staged ledger and reads it to its end."""
-        self.streams[request] = conn
-        self.give(v.StreamAsked(request, conn, bytes(32), 30.0))
 
     def give(self, event: v.Event) -> list[v.Effect]:
         """One event to the core; its effects are performed."""
@@ -223,13 +215,6 @@ class Side:
         if other is not None:
             event = v.MessageReceived(other.conn, effect.channel, effect.payload)
             self.world.post(("data", end.ufrag), other.side, event, other)
-
-    def _Admit(self, effect: v.Admit) -> None:
-        end = self.ends[effect.conn]
-        end.admitted = True
-        for event in end.early:
-            self.local(event)
-        end.early.clear()
 
     def _Admit(self, effect: v.Admit) -> None:
         end = self.ends[effect.conn]
@@ -307,28 +292,6 @@ class Side:
         if received != seal(self.key, peer, received[12:76], received[:12]):
             return AuthVerdict.UNDECRYPTABLE
         return AuthVerdict.PASSED if received[12:76] == bytes(auth) else AuthVerdict.MISMATCH
-
-    def _HandleRequest(self, effect: v.HandleRequest) -> None:
-        handler = self.handlers.get(effect.kind)
-        body = handler(effect.body) if handler else None
-        self.local(v.RequestHandled(effect.conn, effect.rpc_id, body))
-
-    def _NameItem(self, effect: v.NameItem) -> None:
-        self.local(v.ItemNamed(effect.item, sha256(effect.payload).digest()))
-
-    def _HandleItem(self, effect: v.HandleItem) -> None:
-        if self.examine is not None:
-            self.local(v.ItemHandled(effect.item, self.examine(effect)))
-
-    def _PullPart(self, effect: v.PullPart) -> None:
-        """A ledger of two trees."""
-        at = self.pulled[effect.conn, effect.stream]
-        self.pulled[effect.conn, effect.stream] += 1
-        self.local(v.PartMade(effect.conn, effect.stream, Part(PartKind(min(at, 3)), b"\x02")))
-
-    def _DeliverPart(self, effect: v.DeliverPart) -> None:
-        if not effect.last:
-            self.local(v.PartWanted(self.streams[effect.request], effect.request))
 
 
 class World:

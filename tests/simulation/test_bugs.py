@@ -15,6 +15,7 @@ from mina_webrtc.machines.peers import Peers
 from mina_webrtc.machines.propagation import Propagation
 from mina_webrtc.machines.rpc import Requests
 from mina_webrtc.machines.state import State
+from mina_webrtc.machines.streaming import Streaming
 from mina_webrtc.store import Timers
 from mina_webrtc.testing import Plan, Simulation, Violation, simulate
 from mina_webrtc.testing.promises import Promises
@@ -47,6 +48,9 @@ def _always(value: object) -> Callable[..., object]:
         (Timers, "disarm", _always(None), "deadline"),
         (Timers, "arm", _always(None), "deadline|nobody has answered"),
         (Requests, "release", _always([]), "deadlines that nobody owes|nobody has answered"),
+        (Streaming, "release", _always([]), "deadlines that nobody owes|producers|overdue"),
+        (Streaming, "_cancel", lambda part, request: (part, []), "a part that nobody wanted"),
+        (Streaming, "_turn", lambda part, now: part._pull([], now), "deadlines that nobody owes"),
         (Dials, "succeed", _always([]), "nobody has answered|dials that wait|dials wait"),
         (SimNode, "_judge", _always(v.AuthVerdict.PASSED), "somebody else"),
         (SimNode, "_close_connection", _always(None), "its transport"),

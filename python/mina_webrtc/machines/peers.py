@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mina_webrtc.errors import AddressError, BinProtError
+from mina_webrtc.errors import AddressError
 from mina_webrtc.identity import PeerId
 from mina_webrtc.machines import incoming, outgoing
 from mina_webrtc.machines.admission import Refusal, source_key
@@ -46,7 +46,6 @@ from mina_webrtc.machines.vocab import (
     FailRequest,
     FailStream,
     Failure,
-    Fault,
     Ignored,
     ItemHandled,
     ItemNamed,
@@ -375,13 +374,8 @@ class Peers(Connections):
             if isinstance(told, FailRequest):
                 self._upkeep.unheard(conn)
                 continue
-            try:
-                addresses = decode_initial_peers(told.body or b"\0", self._settings.max_initial_peers)
-            except BinProtError as error:
-                breach = Failure(Stage.CLOSED, "protocol_error", f"not a list of peers: {error}", Fault.PEER)
-                self._end(conn, breach, effects, now)
-                return
-            dialable = [address for address in addresses if isinstance(address, DialAddress)]
+            found = [] if told.body is None else decode_initial_peers(told.body, self._settings.max_initial_peers)
+            dialable = [address for address in found if isinstance(address, DialAddress)]
             effects += self._upkeep.heard(conn, dialable, now)
 
 

@@ -44,7 +44,7 @@ from mina_webrtc.machines.vocab import (
     TimerFired,
 )
 from mina_webrtc.wire.channels import Channel
-from mina_webrtc.wire.messages import Rpc, RpcRequest, RpcResponse, decode, encode
+from mina_webrtc.wire.messages import Rpc, RpcRequest, RpcResponse, decode, decode_initial_peers, encode
 
 RpcStep = tuple["Requests", list[Effect]]
 
@@ -157,12 +157,22 @@ class Requests(Struct, frozen=True):
             raise RemoteProtocolError(f"an answer to request {response.id}, which is not open")
         if response.kind is not None and response.kind is not ours.kind:
             raise RemoteProtocolError(f"a {response.kind.name} answer to a {ours.kind.name} request")
+        self._examine(response)
         after = replace(self, asked=tuple(asked for asked in self.asked if asked is not ours))
         expect = [] if after.asked else [Expect(self.link.conn, Channel.RPC, False)]
         if ours.request is None:
             return after, [*expect, Ignored(self.link.conn, "RpcResponse")]
         cancel = CancelTimer(Timer.RPC_REPLY, self.link.conn, ours.id)
         return after, [*expect, cancel, CompleteRequest(ours.request, response.body)]
+
+    def _examine(self, response: RpcResponse) -> None:
+        """Peer lists are no opaque bytes (§7): what does not decode is the peer's fault, as in any message."""
+        if response.kind is not Rpc.INITIAL_PEERS or response.body is None:
+            return
+        try:
+            decode_initial_peers(response.body, self.link.settings.max_initial_peers)
+        except BinProtError as error:
+            raise RemoteProtocolError(f"not a list of peers: {error}") from error
 
     def _abandon(self, request: int) -> RpcStep:
         ours = next((asked for asked in self.asked if asked.request == request), None)
@@ -224,7 +234,10 @@ class Requests(Struct, frozen=True):
         conn = self.link.conn
         if theirs.kind is Rpc.INITIAL_PEERS:
             return [AnswerPeers(conn, theirs.id)]
-        timer = SetTimer(Timer.HANDLER, conn, theirs.id, now + self.link.settings.handler_timeout)
+        wait = self.link.settings.handler_timeout
+        if theirs.kind is Rpc.STAGED_LEDGER:
+            wait = max(wait, theirs.kind.timeout)  # which the peer waits for longer than for anything else (§7)
+        timer = SetTimer(Timer.HANDLER, conn, theirs.id, now + wait)
         return [timer, HandleRequest(conn, self.link.peer, theirs.id, theirs.kind, body)]
 
     def _handled(self, id_: int, body: bytes | None, now: float) -> RpcStep:
