@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from tests.interop.rogue import Rogue
@@ -347,3 +350,11 @@ async def test_what_no_peer_may_send(start: NodeFactory, messages: list[Message 
         closed = await watch.next(PeerClosed)
     assert closed.failure.reason == "protocol_error"
     assert any(words in closed.failure.detail for words in complaint.split("|")), closed.failure
+
+
+def test_the_example_runs() -> None:
+    command = [sys.executable, str(Path(__file__).parents[2] / "examples/ledger.py")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=50).stdout.splitlines()
+    trees = [line for line in said if "tree" in line.lower()]
+    assert [line.split()[0] for line in trees] == ["Bob", "Alice"] * 3
+    assert len(said) == 9

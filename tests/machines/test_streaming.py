@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tests.machines.samples import ALL_OPEN, CONN, HASH, NOW, link, quiet
+from tests.machines.samples import CONN, HASH, NOW
+from tests.machines.streams import BASE, TREE, ZKAPP, Ready, ledger, scan
 from tests.machines.world import KEYS, World, assert_clean
 
-from mina_webrtc.errors import BinProtError, LocalProtocolError
+from mina_webrtc.errors import LocalProtocolError
 from mina_webrtc.machines import vocab as v
 from mina_webrtc.machines.peer import Success
-from mina_webrtc.machines.state import Error, State, step
-from mina_webrtc.machines.streaming import START
 from mina_webrtc.wire.channels import Channel
 from mina_webrtc.wire.messages import (
     Message,
@@ -23,73 +18,7 @@ from mina_webrtc.wire.messages import (
     StreamNext,
     StreamRequest,
     StreamResponse,
-    decode_message,
-    encode_message,
 )
-from mina_webrtc.wire.sdp import Mark
-
-EIGHT = Channel.STREAMING
-BASE = Part(PartKind.BASE, b"base")
-ZKAPP = Part(PartKind.PREVIOUS_INCOMPLETE_ZKAPP_UPDATES, b"updates")
-TREE = Part(PartKind.SCAN_STATE_TREE, b"tree")
-
-
-def scan(trees: int) -> Part:
-    return Part(PartKind.SCAN_STATE_BASE, bytes((trees,)) + b"rest")
-
-
-def ledger(trees: int) -> list[Part]:
-    return [BASE, scan(trees), ZKAPP, *[TREE] * trees]
-
-
-class Ready:
-    """One ready peer's machine, with every effect it asked for."""
-
-    def __init__(self, mark: Mark | None = Mark(), opened: int = ALL_OPEN) -> None:  # noqa: B008
-        state, _ = Success.begin(link(True), mark, opened, NOW)
-        self.state: State = quiet(state)
-        self.done: list[v.Effect] = []
-
-    def give(self, event: v.Event, at: float = NOW) -> list[v.Effect]:
-        self.state, effects = step(self.state, event, at)
-        self.done += effects
-        return effects
-
-    def ask(self, request: int = 1, state_hash: bytes = HASH) -> list[v.Effect]:
-        return self.give(v.StreamAsked(request, CONN, state_hash, 30.0))
-
-    def want(self, request: int = 1) -> list[v.Effect]:
-        return self.give(v.PartWanted(CONN, request))
-
-    def hear(self, *messages: Message) -> list[v.Effect]:
-        return [
-            effect
-            for message in messages
-            for effect in self.give(v.MessageReceived(CONN, EIGHT, encode_message(EIGHT, message)))
-        ]
-
-    def made(self, part: Part | None, stream: int = 0) -> list[v.Effect]:
-        return self.give(v.PartMade(CONN, stream, part))
-
-    def left(self, count: int = 1) -> list[v.Effect]:
-        return self.give(v.MessagesSent(CONN, count))
-
-    def fire(self, timer: v.Timer) -> list[v.Effect]:
-        return self.give(v.TimerFired(timer, CONN, 0))
-
-    @property
-    def sent(self) -> list[Message]:
-        return [decode_message(EIGHT, effect.payload) for effect in self.told(v.Send)]
-
-    def told(self, kind: type[v.Effect]) -> list[Any]:
-        return [effect for effect in self.done if type(effect) is kind]
-
-    @property
-    def breach(self) -> str:
-        assert isinstance(self.state, Error)
-        assert (self.state.failure.fault, self.state.failure.reason) == (v.Fault.PEER, "protocol_error")
-        return self.state.failure.detail
-
 
 # ---------------------------------------------------------------- we ask
 
@@ -401,76 +330,3 @@ def test_a_request_before_the_peer_is_ready_or_after_it_is_gone() -> None:
         one.give(v.StreamAsked(12, 5, HASH, 30.0))
     world.run()
     assert_clean(one)
-
-
-@given(st.integers(1, 30), st.lists(st.sampled_from((BASE, scan(1), scan(2), ZKAPP, TREE)), max_size=8))
-def test_a_course_takes_whole_ledgers_and_nothing_else(trees: int, parts: list[Part]) -> None:
-    course = START
-    for part in ledger(trees):
-        assert not course.over
-        course = course.after(part, 30)
-    assert course.over
-    with pytest.raises(BinProtError):
-        course.after(TREE, 30)
-    course = START
-    try:
-        for part in parts:
-            course = course.after(part, 30)
-    except BinProtError:
-        assert parts not in (ledger(1), ledger(2))
-    else:
-        assert course.over == (parts in (ledger(1), ledger(2)))
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(st.integers(0, 12), max_size=60))
-def test_whatever_comes_deadlines_and_producers_are_those_of_the_phase(choices: list[int]) -> None:
-    ready, live, open_ = Ready(), set[v.Timer](), False
-    unsent = 0
-    for number, choice in enumerate(choices):
-        if not isinstance(ready.state, Success):
-            break
-        came = ready.state.streaming.came
-        parts = {"BASE": BASE, "SCAN_STATE_BASE": scan(2), "SCAN_STATE_TREE": TREE}
-        events: list[v.Event | Message | None] = [
-            v.StreamAsked(number, CONN, HASH, 30.0),
-            v.PartWanted(CONN, ready.state.streaming.request),
-            v.StreamCancelled(CONN, ready.state.streaming.request),
-            StreamResponse(ready.state.streaming.id, parts.get(came.kind.name, ZKAPP)),
-            StreamResponse(ready.state.streaming.id, None if number % 3 else BASE),
-            StreamRequest(number, HASH),
-            StreamNext(ready.state.streaming.theirs if ready.state.streaming.theirs > 0 else 0),
-            v.PartMade(CONN, ready.state.streaming.theirs, parts.get(ready.state.streaming.gone.kind.name, ZKAPP)),
-            v.PartMade(CONN, ready.state.streaming.theirs, None),
-            v.MessagesSent(CONN, 1) if unsent else None,
-            *(v.TimerFired(timer, CONN, 0) for timer in sorted(live, key=str)[:1]),
-        ]
-        event = events[choice] if choice < len(events) else None
-        if event is None:
-            continue
-        if isinstance(event, v.TimerFired):
-            live.remove(event.timer)
-        effects = ready.give(event) if isinstance(event, v.Event) else ready.hear(event)
-        unsent -= isinstance(event, v.MessagesSent)
-        for effect in effects:
-            match effect:
-                case v.SetTimer(timer=timer):
-                    assert timer not in live
-                    live.add(timer)
-                case v.CancelTimer(timer=timer):
-                    live.remove(timer)
-                case v.Send():
-                    unsent += 1
-                case v.OpenStream():
-                    assert not open_
-                    open_ = True
-                case v.CloseStream():
-                    assert open_
-                    open_ = False
-    if isinstance(ready.state, Success):
-        for effect in ready.state.streaming.release():
-            if isinstance(effect, v.CancelTimer):
-                live.remove(effect.timer)
-            open_ = open_ and not isinstance(effect, v.CloseStream)
-    assert not live
-    assert not open_
