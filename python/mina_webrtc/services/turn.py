@@ -53,7 +53,10 @@ class _Client(TurnClientMixin):
     """What both transports to a server have in common."""
 
     ipv6 = False
-    renewal: asyncio.Task[None] | None = None
+
+    def __init__(self, server: Address, name: str | None, password: str | None) -> None:
+        super().__init__(server, name, password, DEFAULT_ALLOCATION_LIFETIME, PERMISSION)
+        self._renewals: set[asyncio.Task[None]] = set()
 
     async def send_data(self, data: bytes, addr: Address) -> None:
         """As aioice's, which binds a channel again for each packet that is sent while that goes on, and lets all of
@@ -61,7 +64,9 @@ class _Client(TurnClientMixin):
         channel, now = self.peer_to_channel.get(addr), time.time()
         if channel is not None and now > self.channel_refresh_at[channel]:
             self.channel_refresh_at[channel] = now + RENEWAL
-            self.renewal = asyncio.create_task(self._renew(channel, addr))
+            renewal = asyncio.create_task(self._renew(channel, addr))
+            self._renewals.add(renewal)
+            renewal.add_done_callback(self._renewals.discard)
         await super().send_data(data, addr)
 
     async def _renew(self, channel: int, addr: Address) -> None:
@@ -71,8 +76,8 @@ class _Client(TurnClientMixin):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by asyncio."""
-        if self.renewal is not None:
-            self.renewal.cancel()
+        for renewal in self._renewals:
+            renewal.cancel()
         super().connection_lost(exc)
 
     async def request_with_retry(self, request: stun.Message) -> tuple[stun.Message, Address]:
@@ -128,7 +133,7 @@ async def allocate(
     address family that the server does not have is the latter (440)."""
     name, password = server.login.credentials(time.time()) if server.login else (None, None)
     host, port = server.host, server.port
-    given = ((host, port), name, password, DEFAULT_ALLOCATION_LIFETIME, PERMISSION)
+    given = ((host, port), name, password)
     loop = asyncio.get_running_loop()
     inner: asyncio.BaseTransport
     client: _UdpClient | _TcpClient
