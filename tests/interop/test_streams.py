@@ -14,7 +14,7 @@ import pytest
 from tests.interop.rogue import Rogue
 from tests.interop.support import NodeFactory, Watch, key
 
-from mina_webrtc import ClosedError, Limits, Node, Part, PartKind, Peer, PeerId, RequestError, Timeouts
+from mina_webrtc import ClosedError, Limits, Node, Part, PartKind, PartStream, Peer, PeerId, RequestError, Timeouts
 from mina_webrtc._backend import frame_chunks
 from mina_webrtc.machines.vocab import PeerClosed, PeerReady
 from mina_webrtc.wire.channels import Channel
@@ -60,6 +60,10 @@ async def pair(start: NodeFactory, maker: Maker, **changes: object) -> tuple[Nod
 async def read(peer: Peer) -> list[Part]:
     stream = await peer.stream_staged_ledger(HASH)
     assert stream is not None
+    return await _all(stream)
+
+
+async def _all(stream: PartStream) -> list[Part]:
     return [part async for part in stream]
 
 
@@ -172,6 +176,23 @@ async def test_a_cancelled_wait_loses_nothing_and_only_one_task_reads(start: Nod
     gate.set()
     parts += [part async for part in stream]
     assert parts == ledger(1)
+
+
+async def test_closing_a_stream_wakes_who_reads_it(start: NodeFactory) -> None:
+    maker = Maker(ledger(1))
+
+    async def hold(at: int) -> None:
+        if at == 1:
+            await asyncio.Event().wait()
+
+    maker.before = hold
+    _, _, peer = await pair(start, maker)
+    stream = await peer.stream_staged_ledger(HASH)
+    assert stream is not None
+    rest = asyncio.ensure_future(_all(stream))
+    await asyncio.sleep(0)
+    await stream.aclose()
+    assert await rest == ledger(1)[:1]
 
 
 async def test_a_cancelled_request_is_over_when_its_answer_is(start: NodeFactory) -> None:

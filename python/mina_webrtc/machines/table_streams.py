@@ -102,6 +102,7 @@ GIVER: Table = _rows(
             "TimerFired STREAM_NEXT unsent": _to("ENDING"),
         },
         "ENDING": {"MessagesSent": _to("SILENT")},
+        "ENDING/crossing": {"MessagesSent": _to("SILENT"), "Next": LATE, "Next unsent": LATE},
     },
 )
 

@@ -64,6 +64,7 @@ class PartStream:
         self._part = None
         if not self._over:
             self._over = True
+            self._told.set()
             self._dispatch(v.StreamCancelled(self._conn, self._request))
 
     def __del__(self) -> None:
