@@ -12,7 +12,7 @@ from tests.machines.world import KEEPING, KEYS, Side, World, address, assert_cle
 from mina_webrtc.identity import SecretKey
 from mina_webrtc.machines import vocab as v
 from mina_webrtc.machines.keeping import Known, Origin
-from mina_webrtc.machines.upkeep import network
+from mina_webrtc.machines.upkeep import MAX_ASKED, network
 from mina_webrtc.wire.address import DialAddress, Host, Http
 from mina_webrtc.wire.messages import Rpc, RpcResponse, encode, encode_initial_peers
 
@@ -211,6 +211,22 @@ def test_a_peer_that_does_not_answer_is_not_asked_again(world: World) -> None:
     world.wait(2000)
     assert len([send for send in one.told(v.Send) if send.channel == 7]) == 1
     assert not one.told(v.FailRequest)
+
+
+def mute(side: Side) -> None:
+    """It answers no request."""
+    send = side._Send
+    side._Send = lambda effect: None if effect.channel == 7 else send(effect)  # type: ignore[method-assign]
+
+
+def test_two_peers_are_asked_at_a_time(world: World) -> None:
+    one = world.side(1, min_peers=9)
+    for index in (2, 3, 4, 5):
+        mute(world.side(index))
+        one.dial(index)
+    world.run()
+    assert len(one.ready) == 4
+    assert len([send for send in one.told(v.Send) if send.channel == 7]) == MAX_ASKED
 
 
 def test_an_answer_that_is_no_list_of_peers_is_a_breach(world: World) -> None:

@@ -11,7 +11,7 @@ from tests.unit.cli.conftest import Cli
 
 from mina_webrtc import ChainId, Config, Limits, SecretKey, Timeouts
 from mina_webrtc.cli import node as command
-from mina_webrtc.cli.config_file import read_settings
+from mina_webrtc.cli.config_file import LONGEST, read_settings
 
 SEED = f"/{SecretKey.deterministic(1).peer_id}/http/127.0.0.1/3000"
 OTHER = f"/{SecretKey.deterministic(2).peer_id}/http/127.0.0.1/3000"
@@ -154,3 +154,11 @@ def test_the_minimum_of_the_protocol(most: int, least: int) -> None:
     assert Config(secret_key=key, limits=limits, seeds=(SEED,)).minimum() == least
     assert Config(secret_key=key, limits=limits, peer_db=Path("x")).minimum() == least
     assert Config(secret_key=key, limits=limits).minimum() == 0
+
+
+def test_a_file_that_is_too_long_is_not_read(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "node.toml"
+    path.write_text("# " + "x" * LONGEST)
+    done = cli("node", "--config", str(path))
+    assert done.code == 2
+    assert f"longer than {LONGEST} bytes" in done.err

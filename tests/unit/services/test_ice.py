@@ -16,6 +16,7 @@ from tests.parity.transport_harness import World, run
 from mina_webrtc.errors import TransportError
 from mina_webrtc.services import endpoints
 from mina_webrtc.services.endpoints import Endpoint
+from mina_webrtc.services.ice import MAX_CANDIDATES, MAX_EARLY_DATAGRAMS
 
 
 class Firewall:
@@ -82,6 +83,31 @@ def test_many_addresses_leave_room_for_relays() -> None:
         assert 80 < pairs.total() <= 100
         assert pairs["relay", "relay"] == 2
         assert pairs["relay", "srflx"] >= 2
+
+    run("aiortc", "asyncio", test)
+
+
+def test_what_comes_before_a_pair_works_is_kept_up_to_a_bound() -> None:
+    """The peer's first check may have worked, and its DTLS be under way, before ours does."""
+
+    async def test(world: World) -> None:
+        end = world.end()
+        await end.transport.create_offer()
+        agent: Any = end.transport._ice  # type: ignore[attr-defined]
+        for number in range(1000):
+            agent.data_received(number.to_bytes(2), 1)
+        assert agent._early == [number.to_bytes(2) for number in range(MAX_EARLY_DATAGRAMS)]
+
+    run("aiortc", "asyncio", test)
+
+
+def test_candidates_beyond_the_first_are_not_paired() -> None:
+    async def test(world: World) -> None:
+        end = world.end()
+        await end.transport.create_offer()
+        agent: Any = end.transport._ice  # type: ignore[attr-defined]
+        agent.add_remote([candidate("host", n) for n in range(MAX_CANDIDATES + 5)])
+        assert len(agent.remote_candidates) == MAX_CANDIDATES
 
     run("aiortc", "asyncio", test)
 
