@@ -25,7 +25,7 @@ from mina_webrtc.errors import RemoteProtocolError
 from mina_webrtc.services.base import ChannelSpec
 from mina_webrtc.services.dtls import Dtls
 from mina_webrtc.services.outbox import Outbox
-from mina_webrtc.services.sctp import MAX_AHEAD, MAX_OVERRUN, Sctp
+from mina_webrtc.services.sctp import MAX_AHEAD, MAX_COST, MAX_OVERRUN, Sctp
 
 CHANNELS = {1: ChannelSpec(1, "one", 16_384, True, 16_384), 7: ChannelSpec(7, "rpc", 1 << 20, True, 1 << 20)}
 BUFFER = 256 << 10
@@ -184,6 +184,17 @@ async def test_a_peer_that_overruns_the_window_is_at_fault(ends: Ends) -> None:
         b.hear(b.data(ahead))
     assert [fault for _, fault in b.over] == [True]
     assert b.received == []
+
+
+async def test_messages_that_are_too_small_beyond_the_window_are_the_peers_fault(ends: Ends) -> None:
+    """Bookkeeping for each is memory too, which the window in bytes of payload does not count."""
+    _, b = ends
+    b.sctp_held = lambda: (0, MAX_COST * BUFFER)  # type: ignore[method-assign]
+    b.hear(b.data())
+    assert not b.over
+    b.sctp_held = lambda: (0, MAX_COST * BUFFER + 1)  # type: ignore[method-assign]
+    b.hear(b.data(stream_seq=1))
+    assert [fault for _, fault in b.over] == [True]
 
 
 @pytest.mark.parametrize("kind", [1, 2, 4, 5, 6, 9, 130])

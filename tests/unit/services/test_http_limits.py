@@ -162,6 +162,14 @@ async def test_an_endless_head_is_cut_before_the_deadline(line: bytes) -> None:
         await read_all(reader)
 
 
+async def test_a_head_of_too_many_fields_is_refused() -> None:
+    async with serving(Desk()) as server:
+        for count, status in ((30, 200), (80, 400)):
+            headers = [f"x-{number}: y" for number in range(count)]
+            got = await exchange(server, request("POST", PATH, JSON, "Content-Type: application/json", *headers))
+            assert got[0] == status
+
+
 # ------------------------------------------------------------ floods
 
 
