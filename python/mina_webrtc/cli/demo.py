@@ -27,6 +27,9 @@ QUICK = {"consent": 5.0, "reconnect": 1.0, "ask_peers": 1.0, "relay_rest": 1.0}
 """Shorter than usual, so that nobody waits: silence until a peer counts as gone (12 s), and until it is dialled again
 (30 s)."""
 
+PATIENCE = 10.0
+"""Seconds for a process to end by itself."""
+
 Timeout = Annotated[float, typer.Option("--timeout", "-t", min=1.0, max=60.0, help="Seconds until it gives up.")]
 
 
@@ -118,7 +121,7 @@ class Play:
 
     async def stop(self) -> dict[str, int]:
         """Ends every process and returns the exit codes of those that were not killed on purpose."""
-        codes = await asyncio.gather(*(node.stop(patience=3.0) for node in (*self._nodes.values(), *self._killed)))
+        codes = await asyncio.gather(*(node.stop(PATIENCE) for node in (*self._nodes.values(), *self._killed)))
         return dict(zip(self._nodes, codes, strict=False))
 
     def abort(self) -> None:
