@@ -10,7 +10,7 @@ import pytest
 
 from mina_webrtc.testing import Plan, Simulation, Violation, simulate
 
-SEEDS, BATCH = 200, 20
+SEEDS, BATCH = 200, 10
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, BATCH))
