@@ -52,14 +52,14 @@ def start() -> Iterator[Start]:
         yield popen
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, patience: float = PATIENCE) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*CLI, *arguments],
         env=ENVIRONMENT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=patience,
         check=False,
     )
 
@@ -248,8 +248,9 @@ def test_https_and_its_reload_on_sighup(start: Start, tmp_path: Path) -> None:
     assert stop(node)[0] == 0
 
 
+@pytest.mark.timeout(120)
 def test_the_demonstration_succeeds_without_a_terminal() -> None:
-    done = run("demo", "--json")
+    done = run("demo", "--json", patience=70.0)
     assert done.returncode == 0, done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
     first, *others = [event for event in events if event["event"] == "started"]

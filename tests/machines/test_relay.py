@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 from tests.machines.world import KEYS, Side, World, address, assert_clean, offer, wrap
 
+from mina_webrtc.machines import introductions
 from mina_webrtc.machines import vocab as v
 from mina_webrtc.machines.vocab import Timer
 from mina_webrtc.wire.address import DialAddress, Relayed
@@ -249,6 +250,17 @@ def test_a_pair_is_introduced_once_in_ten_minutes() -> None:
     world.wait(2)
     assert peers(asker) == {RELAY, TARGET}
     assert relay.store.state()["introductions"]["pairs"] == 1
+
+
+def test_the_memory_of_pairs_is_bounded_and_the_oldest_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(introductions, "PAIRS", 3)
+    pairs = introductions.Pairs(memory=600.0)
+    ids = [key.peer_id for key in KEYS[1:6]]
+    for now, other in enumerate(ids[1:]):
+        pairs.remember(ids[0], other, float(now))
+    assert len(pairs) == 3
+    assert [(other, ids[0]) in pairs for other in ids[1:]] == [False, True, True, True]
+    assert pairs.deadline == 601.0
 
 
 def test_no_target_is_promised_twice() -> None:
