@@ -324,6 +324,49 @@ async def test_a_peer_that_goes_away_in_the_middle(start: NodeFactory, who: str)
         assert not alice.peers
 
 
+WORKER = """
+import asyncio
+from mina_webrtc import Config, Node, Part, PartKind, SecretKey
+
+async def endless(peer, state_hash):
+    yield Part(PartKind.BASE, bytes(1000))
+    yield Part(PartKind.SCAN_STATE_BASE, bytes((120,)))
+    yield Part(PartKind.PREVIOUS_INCOMPLETE_ZKAPP_UPDATES, bytes(1000))
+    while True:
+        yield Part(PartKind.SCAN_STATE_TREE, bytes(1_000_000))
+
+async def main():
+    config = Config(secret_key=SecretKey.deterministic(2), listen=("127.0.0.1:0",), allow_loopback=True)
+    async with Node(config) as node:
+        node.on_stream_staged_ledger(endless)
+        print(node.addresses[0], flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_process_that_is_killed_in_the_middle(start: NodeFactory) -> None:
+    pipe = asyncio.subprocess.PIPE
+    worker = await asyncio.create_subprocess_exec(sys.executable, "-c", WORKER, stdout=pipe)
+    assert worker.stdout is not None
+    try:
+        alice = await start(1, timeouts=Timeouts(consent=1.0))
+        peer = await alice.dial((await worker.stdout.readline()).decode().strip())
+        stream = await peer.stream_staged_ledger(HASH)
+        assert stream is not None
+        for _ in range(5):
+            await anext(stream)
+        worker.kill()
+        with pytest.raises(RequestError, match="closed"):
+            await _all(stream)
+        assert not alice.peers
+    finally:
+        if worker.returncode is None:
+            worker.kill()
+        await worker.wait()
+
+
 async def test_more_trees_than_allowed_close_the_peer(start: NodeFactory) -> None:
     alice, bob = await start(1, limits=Limits(max_trees=3)), await start(2)
     bob.on_stream_staged_ledger(Maker(ledger(4)))
