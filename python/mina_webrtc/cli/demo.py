@@ -24,8 +24,8 @@ Pair = tuple[str, str]
 FIRST, *OTHERS = NAMES = ("Alice", "Bob", "Carol", "Dave")
 BLOCK_SIZE = 1024 * 1024
 QUICK = {"consent": 5.0, "reconnect": 1.0, "ask_peers": 1.0, "relay_rest": 1.0}
-"""Shorter than usual, so that nobody waits: silence until a peer counts as gone (12 s), and until it is dialled again
-(30 s)."""
+"""Shorter than usual, so that nobody waits: above all the silence until a peer counts as gone (12 s), and from then to
+the next dial (30 s)."""
 
 PATIENCE = 10.0
 """Seconds for a process to end by itself."""
@@ -34,7 +34,7 @@ Timeout = Annotated[float, typer.Option("--timeout", "-t", min=1.0, max=60.0, he
 
 
 def demo(
-    timeout: Timeout = 50.0,
+    timeout: Timeout = 60.0,
     loop: LoopName = Loop.auto,
     json: Json = False,
     log_level: LogLevel = Level.warning,
@@ -106,8 +106,8 @@ class Play:
         await _all(self._spawn(name) for name in NAMES)
         await self._begin(FIRST, listen=["127.0.0.1:0"])
         await _all(self._begin(name, seeds=[self._address]) for name in OTHERS)
-        self._view.step(f"the nodes run; {len(OTHERS)} of them know only {FIRST}, and cannot be dialled")
-        await self._until(permutations(NAMES, 2), f"all are connected to all, with nothing but the address of {FIRST}")
+        self._view.step(f"the nodes run: {len(OTHERS)} know only the address of {FIRST}, and have none themselves")
+        await self._until(permutations(NAMES, 2), "all are connected to all")
         await self._exchange(permutations(NAMES, 2))
         port = self._address.split("/")[4]
         self._kill(FIRST)
@@ -150,13 +150,13 @@ class Play:
         self._view.started(name, node.hello)
 
     async def _until(self, pairs: Iterable[Pair], words: str) -> None:
-        self._wanted = set(pairs)
-        while self._links != self._wanted:
-            if self._lost is not None:
-                raise DemoError(self._lost)
+        self._wanted, began = set(pairs), self._view.seconds
+        while self._lost is None and self._links != self._wanted:
             self._changed.clear()
             await self._changed.wait()
-        self._view.step(words)
+        if self._lost is not None:
+            raise DemoError(self._lost)
+        self._view.step(f"{words}, after {self._view.seconds - began:.1f} s")
 
     def _kill(self, name: str) -> None:
         node = self._nodes.pop(name)
