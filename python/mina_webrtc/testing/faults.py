@@ -171,6 +171,6 @@ class Broadcasts(Events):
         payload = kinds[self.chance.below(len(kinds))] + b"%d " % self.simulation.network.count()
         if topic is Topic.BEST_TIP and not self.chance.below(4):
             payload += bytes(200_000)
-        for _ in range(1 + 40 * (not self.chance.below(16))):
+        for _ in range(1 if self.chance.below(64) else 40):
             node.items.broadcast(topic.channel, payload)
             payload += b"."

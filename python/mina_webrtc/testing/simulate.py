@@ -40,7 +40,7 @@ def cluster(seed: int) -> Plan:
         min_peers=(0, 2, 3)[chance.below(3)],
         faults=(0.0, 3.0, 10.0)[chance.below(3)],
         traffic=(0.2, 0.5, 1.0)[chance.below(3)],
-        items=(0.0, 1.0, 4.0)[chance.below(3)],
+        items=(0.0, 2.0, 8.0)[chance.below(3)],
         thorough=True,
     )
 

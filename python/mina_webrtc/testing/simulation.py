@@ -119,20 +119,19 @@ class Simulation:
         """All honest nodes broadcast, and `SPREADING` passes. Raises `Violation` when somebody who is connected to one
         of them, at first or second hand, has not judged its items; returns False when that cannot be said, because
         connections came or went meanwhile."""
-        before, sent = self._edges(), dict[int, list[tuple[Channel, bytes]]]()
+        before, sent = self._edges(), dict[int, tuple[Channel, bytes]]()
         for number, node in enumerate(self.nodes):
             if number in before:
                 # of best tips at the same time only one is sure to get everywhere
-                topics = list(Topic) if not sent else list(Topic)[1:]
-                sent[number] = [(topic.channel, right(self.network.count())) for topic in topics]
-                for channel, payload in sent[number]:
-                    node.items.broadcast(channel, payload)
+                channel = list(Topic)[1 + number % 3].channel if sent else Topic.BEST_TIP.channel
+                sent[number] = channel, right(self.network.count())
+                node.items.broadcast(*sent[number])
         self.run(SPREADING)
         if self._edges() != before:
             return False
         for group in self.groups():
             for number in group:
-                expected = {item for other in group - {number} for item in sent[other]}
+                expected = {sent[other] for other in group - {number}}
                 missed = expected - self.nodes[number].items.judged
                 if missed:
                     raise Violation(f"node {self.nodes[number].host} at {self.clock.now:.3f} s: missed {missed}")
