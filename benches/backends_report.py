@@ -60,7 +60,7 @@ def write(rows: list[Row], copy: float) -> None:
 
 def _markdown(rows: list[Row], copy: float) -> str:
     lines = [
-        f"Measured on {_machine()}: the quickest of 31 rounds. MB/s are 10⁶ bytes a second of the native backend.",
+        f"Measured on {_machine()}: the quickest of 101 rounds. MB/s are 10⁶ bytes a second of the native backend.",
         "",
         "| function | pure µs | native µs | pure ÷ native | MB/s |",
         "|---|--:|--:|--:|--:|",

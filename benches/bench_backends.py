@@ -14,6 +14,8 @@ from benches.calls import BODY, CALLS, Call
 from benches.conftest import Report
 from mina_webrtc import _native, _pure
 
+ROUNDS = 101
+
 Seconds = dict[str, dict[str, float]]
 
 
@@ -37,7 +39,7 @@ def test_backend(
     name = backend.__name__.rpartition("_")[2]
     benchmark.group = call.name
     work = call.make(backend)
-    benchmark.pedantic(work, rounds=1 if smoke else 31, iterations=1 if smoke else call.times, warmup_rounds=1)
+    benchmark.pedantic(work, rounds=1 if smoke else ROUNDS, iterations=1 if smoke else call.times, warmup_rounds=1)
     assert benchmark.stats is not None
     times = seconds.setdefault(call.name, {})
     # The quickest round: the others have in them what else the machine did.
@@ -51,6 +53,6 @@ def test_backend(
 def test_copy(benchmark: BenchmarkFixture, smoke: bool, seconds: Seconds) -> None:
     """What reassembly cannot be quicker than: one copy of the whole into an object of its own."""
     source = bytearray(BODY)
-    benchmark.pedantic(lambda: bytes(source), rounds=1 if smoke else 31, warmup_rounds=1)
+    benchmark.pedantic(lambda: bytes(source), rounds=1 if smoke else ROUNDS, warmup_rounds=1)
     assert benchmark.stats is not None
     seconds["copy"] = {"copy": benchmark.stats.stats.min}
