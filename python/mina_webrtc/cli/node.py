@@ -189,7 +189,9 @@ def node(
         "allow_loopback": allow_loopback,
         "limits": _limits(settings.get("limits"), max_peers),
     }
-    config = config_of(secret_key=key, **_merged(settings, given, no_listen))
+    merged = _merged(settings, given, no_listen)
+    in_file = [name for name, value in settings.items() if merged[name] is value]
+    config = config_of(in_file, secret_key=key, **merged)
     if new:
         note("no key was given: this node has a new identity, and another one next time (see keygen)")
     run(lambda: _serve(config, peers, Report(json)), loop)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -160,14 +161,17 @@ def ice_of(
     return {name: value for name, value in given.items() if value}
 
 
-def config_of(**settings: Any) -> Config:
-    """A `Config` of these settings; one that cannot work is a usage error that names its option."""
+def config_of(in_file: Collection[str] = (), **settings: Any) -> Config:
+    """A `Config` of these settings; one that cannot work is a usage error that names its option, which is `--config`
+    for those that stand in the file."""
     from mina_webrtc.config import Config
 
     try:
         return Config(**settings)
     except ConfigError as error:
         words = str(error).split(None, 1)
+        if words[0].rstrip(":") in in_file:
+            raise usage("--config", error) from None
         name = words[0].rstrip(":").replace("_", "-")
         option = {"external-ips": "--external-ip", "trusted-proxies": "--trusted-proxy", "ice-servers": "--ice-server"}
         option |= {"interfaces": "--interface", "seeds": "--seed", "seed-lists": "--seed-list"}

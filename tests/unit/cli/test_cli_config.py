@@ -162,3 +162,14 @@ def test_a_file_that_is_too_long_is_not_read(cli: Cli, tmp_path: Path) -> None:
     done = cli("node", "--config", str(path))
     assert done.code == 2
     assert f"longer than {LONGEST} bytes" in done.err
+
+
+@pytest.mark.parametrize("line", ["min_peers = 200", 'seeds = ["nowhere"]', 'advertise = "x"'])
+def test_a_setting_that_cannot_work_is_looked_for_in_the_file(cli: Cli, tmp_path: Path, line: str) -> None:
+    path = tmp_path / "node.toml"
+    path.write_text(line)
+    done = cli("node", "--config", str(path))
+    assert done.code == 2
+    assert f"'--config': {line.split(maxsplit=1)[0]}" in done.err
+    other = cli("node", "--config", str(path), "--seed", "nowhere", "--min-peers", "150", "--advertise", "y")
+    assert "'--config'" not in other.err
