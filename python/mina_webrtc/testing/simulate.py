@@ -19,6 +19,7 @@ OPTIONS: dict[str, type[int] | type[float]] = {
     "nodes": int,
     "rogues": int,
     "unreachable": float,
+    "unmarked": float,
     "max_peers": int,
     "min_peers": int,
     "faults": float,
@@ -41,6 +42,7 @@ def cluster(seed: int) -> Plan:
         faults=(0.0, 3.0, 10.0)[chance.below(3)],
         traffic=(0.2, 0.5, 1.0)[chance.below(3)],
         items=(0.0, 2.0, 8.0)[chance.below(3)],
+        unmarked=(0.0, 0.3, 0.6)[chance.below(3)],
         thorough=True,
     )
 

@@ -22,6 +22,7 @@ from mina_webrtc.testing.faults import Broadcasts, Faults, Traffic
 from mina_webrtc.testing.invariants import Agreement, Violation, Watch
 from mina_webrtc.testing.items import VERDICTS, right
 from mina_webrtc.testing.network import Distances, Network
+from mina_webrtc.testing.plain import Plain
 from mina_webrtc.testing.rogue import Rogue
 from mina_webrtc.testing.shell import SimNode
 from mina_webrtc.wire.address import DialAddress, Host, Http
@@ -48,6 +49,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """So many of the first nodes are known to all others from the beginning."""
     unreachable: float = 0.0
     """Share of the honest nodes that have no signaling server; seeds always have."""
+    unmarked: float = 0.0
+    """Share of the honest nodes that lack this project's mark, as those of the reference do."""
     max_peers: int = 100
     min_peers: int = 0
     """Below this many a node looks for more."""
@@ -194,7 +197,7 @@ class Simulation:
             min_peers=min(plan.min_peers, plan.max_peers),
             limits=Limits(max_peers=plan.max_peers),
         )
-        kind = SimNode if number < plan.nodes else Rogue
+        kind = Rogue if number >= plan.nodes else Plain if self._is_plain(number) else SimNode
         node = kind(self.network, host, config, self.chance.bits())
         node.times = self.times
         node.application.handler = self._handle
@@ -207,6 +210,10 @@ class Simulation:
         if plan.items:
             node.items.want(topic.channel for topic in Topic)
         return node
+
+    def _is_plain(self, number: int) -> bool:
+        """Also after a restart."""
+        return Chance(self.plan.seed + number).bits() / 2**64 < self.plan.unmarked
 
     def _handle(self, kind: int, body: bytes) -> tuple[float, bytes | None]:
         """What every application answers: soon, late, too late; much, little, nothing."""
