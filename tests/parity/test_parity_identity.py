@@ -80,6 +80,16 @@ def test_pem_with_mutated_der(seed: bytes, data: st.DataObject) -> None:
     same(lambda b: b.SecretKey.from_pem(text))
 
 
+@pytest.mark.parametrize("ends", ["\n\n", "\n\r\n", "\r\r", "\r\n\r\n", "\n\n\n", "\r\n\r\n\n", "\n" * 4])
+@pytest.mark.parametrize("last", [48, 64])
+def test_pem_with_empty_lines_at_the_end(ends: str, last: int) -> None:
+    full = BACKENDS[0].SecretKey.deterministic(1).expose_pem()
+    if last == 64:  # without the public key it is one full line
+        der = bytes.fromhex("302e020100300506032b657004220420") + bytes(32)
+        full = f"-----BEGIN PRIVATE KEY-----\n{b64encode(der).decode()}\n-----END PRIVATE KEY-----\n"
+    same(lambda b: b.SecretKey.from_pem(full.replace("\n-----END", f"{ends}-----END")))
+
+
 @given(seeds, st.data(), st.sampled_from(["\n", "\r\n", "\r"]))
 def test_pem_with_mutated_text(seed: bytes, data: st.DataObject, end: str) -> None:
     pem = BACKENDS[0].SecretKey.from_seed(seed).expose_pem().replace("\n", end)

@@ -13,8 +13,8 @@ from mina_webrtc.errors import KeyFormatError
 HEAD, TAIL = "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----"
 EOL: Final = r"(?:\r\n|\n|\r)"
 TEXT: Final = re.compile(
-    rf"(?:\A|\A[^\0]*?\n){HEAD}{EOL}((?:[A-Za-z0-9+/]{{64}}{EOL})*[A-Za-z0-9+/]{{0,64}}={{0,2}}){EOL}{TAIL}{EOL}?\Z"
-)
+    rf"(?:\A|\A[^\0]*?\n){HEAD}{EOL}((?:[A-Za-z0-9+/]{{64}}{EOL})*[A-Za-z0-9+/]{{0,64}}={{0,2}}){EOL}{{1,2}}{TAIL}{EOL}?\Z"
+)  # an empty line before the end is taken, as by the native backend's library
 LIMIT: Final = 64 * 1024
 
 SEQUENCE, INTEGER, OCTETS, ATTRIBUTES, PUBLIC_KEY = 0x30, 0x02, 0x04, 0xA0, 0x81
