@@ -126,7 +126,7 @@ class Timeouts:
     relay: float = 10.0
     """As a relay: for asker and target each to answer (§9). Gathering may take 3 s, and a dial gives up after 15 s."""
     relay_rest: float = 60.0
-    """As a relay: an asker that refused a target is left alone so long (§9)."""
+    """As a relay: an asker that refuses a target is left alone so long at most, a twelfth of it at first (§9)."""
     pair_memory: float = 600.0
     """As a relay: the same two peers are not introduced again before this is over (§9)."""
     dns: float = 5.0
