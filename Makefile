@@ -36,7 +36,7 @@ $(VENV)/.dependencies: pyproject.toml
 	  || { rm -rf $(VENV); echo "make: $(PYTHON) cannot create a virtual environment (on Debian: apt-get install python3-venv)" >&2; exit 1; }
 	@echo "make: installing the Python dependencies into $(VENV)"
 	@$(PY) -m pip install --quiet uv
-	@$(PY) -m uv pip install --quiet --python $(PY) -r pyproject.toml --group dev
+	@$(PY) -m uv pip install --quiet --python $(PY) -r pyproject.toml --extra cli --group dev
 	@touch $@
 
 $(VENV)/.native: $(VENV)/.dependencies pyproject.toml $(RUST_SOURCES)

@@ -11,6 +11,8 @@ import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import pytest
+
 import mina_webrtc
 
 ROOT = Path(__file__).parents[2]
@@ -23,12 +25,15 @@ def test_one_version_everywhere() -> None:
     assert python == rust == mina_webrtc.__version__
 
 
-def test_what_is_imported_is_a_dependency() -> None:
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+@pytest.mark.parametrize("extras", [[], ["cli"]], ids=["the library", "the command line"])
+def test_what_is_imported_is_a_dependency(extras: list[str]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = project["dependencies"] + [text for extra in extras for text in project["optional-dependencies"][extra]]
     names = {re.match(r"[\w.-]+", text)[0].lower() for text in declared}  # type: ignore[index]
     imported = {
         name.partition(".")[0]
         for path in (ROOT / "python").rglob("*.py")
+        if extras or "cli" not in path.parts
         for item in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         for name in _names(item)
     }

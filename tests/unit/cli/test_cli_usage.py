@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from tests.unit.cli.conftest import Cli
 
@@ -24,6 +26,14 @@ def test_no_option_takes_a_secret(cli: Cli, command: str) -> None:
     done = cli(command, "--secret-key", "x")
     assert done.code == 2
     assert "--secret-key" in done.err
+
+
+def test_without_its_extra_it_says_what_to_install(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "typer", None)
+    monkeypatch.delitem(sys.modules, "mina_webrtc.cli.app", raising=False)
+    done = cli("--version")
+    assert done.code == 1
+    assert done.err == "mina-webrtc: the command line is not installed: pip install 'mina-webrtc[cli]'\n"
 
 
 def test_version(cli: Cli) -> None:
