@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -35,6 +36,9 @@ def read_vectors(name: str) -> dict[str, Any]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Shells start what runs in the background with SIGINT ignored, and the programs under test would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "entries(file, list): runs the test with every `entry` of a vector file's list")
 
 
