@@ -12,7 +12,7 @@ from tests.machines.world import KEEPING, KEYS, Side, World, address, assert_cle
 from mina_webrtc.identity import SecretKey
 from mina_webrtc.machines import vocab as v
 from mina_webrtc.machines.keeping import Known, Origin
-from mina_webrtc.machines.upkeep import MAX_ASKED, network
+from mina_webrtc.machines.upkeep import MAX_ASKED, PATIENCE, network
 from mina_webrtc.wire.address import DialAddress, Host, Http
 from mina_webrtc.wire.messages import Rpc, RpcResponse, encode, encode_initial_peers
 
@@ -73,6 +73,25 @@ def test_a_seed_that_is_away_is_tried_again_and_again_but_not_too_often(world: W
     world.side(2)
     world.wait(60)
     assert peers(one) == {2}
+
+
+def test_of_many_seeds_two_are_dialled_and_one_more_when_nobody_else_comes(world: World) -> None:
+    one = world.side(1, min_peers=4)
+    for index in range(2, 8):
+        world.side(index)
+    seeded(one, *range(2, 8))
+    assert len(peers(one)) == 2
+    world.wait(3600)
+    assert dialled(one) == [0, 0, PATIENCE, 2 * PATIENCE]
+    assert len(peers(one)) == 4
+
+
+def test_where_seeds_are_full_the_others_are_dialled_at_once(world: World) -> None:
+    one = world.side(1, min_peers=4)
+    for index in range(2, 8):
+        world.side(index, max_peers=0 if index < 6 else 100)
+    seeded(one, *range(2, 8))
+    assert peers(one) == {6, 7}
 
 
 def test_the_same_seed_of_chance_gives_the_same_run() -> None:

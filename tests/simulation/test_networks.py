@@ -19,7 +19,7 @@ def test_invariants_hold_in_small_troubled_networks(first: int) -> None:
         simulate.run(simulate.cluster(seed), 60.0)
 
 
-def _formed(simulation: Simulation) -> bool:
+def formed(simulation: Simulation) -> bool:
     least = simulation.plan.min_peers
     alive = [number for number, node in enumerate(simulation.nodes) if node in simulation.honest]
     return len(simulation.groups()) == 1 and all(len(simulation.peers(number)) >= least for number in alive)
@@ -29,7 +29,7 @@ def within(simulation: Simulation, seconds: float) -> bool:
     end = simulation.clock.now + seconds
     while simulation.clock.now < end:
         simulation.run(1.0)
-        if _formed(simulation):
+        if formed(simulation):
             return True
     return False
 

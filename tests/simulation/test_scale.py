@@ -8,7 +8,7 @@ from collections import deque
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
 import pytest
-from tests.simulation.test_networks import crash_some, halves, within
+from tests.simulation.test_networks import crash_some, formed, halves, within
 
 from mina_webrtc.testing import Plan, Simulation
 
@@ -29,6 +29,13 @@ def test_a_hundred_nodes_that_know_one_seed_find_each_other_and_again_after_trou
     assert len(simulation.groups()) == 2
     simulation.network.heal()
     assert within(simulation, MINUTE)
+
+
+def test_a_thousand_nodes_that_start_together_and_know_thirty_seeds_find_each_other() -> None:
+    simulation = Simulation(Plan(seed=1, nodes=1000, seeds=30, min_peers=10))
+    assert within(simulation, MINUTE / 2)
+    simulation.run(MINUTE)
+    assert formed(simulation)
 
 
 def test_nothing_grows_in_a_network_that_has_what_it_wants() -> None:

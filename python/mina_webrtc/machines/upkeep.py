@@ -7,6 +7,9 @@
   every newcomer.
 - Without a connection to any seed it dials the seeds that are due, also above the minimum, so that halves of a network
   that were apart find together through them.
+- It connects to two seeds at once, and to one more whenever these, and whom they tell of, have not brought the missing
+  peers for a while. Seeds are few: where each newcomer takes as many of their places as it misses peers, the last ones
+  find all of them full.
 - Of the peers that it looks for, at most half (and three) may come through one teller that is not a seed.
 - Above 80 % of the maximum it drops one peer at a time, never a seed nor one it dialled: of the best represented
   network (IPv4 /16, IPv6 /32) the one that came last. Who was there long stays, so that newcomers take the places of
@@ -54,6 +57,10 @@ FULL = 0.8
 """Share of the maximum above which room is made (§6)."""
 MAX_ASKED = 2
 """Peers asked for addresses at a time."""
+ANCHORS = 2
+"""Seeds that a node connects to at once; others wait for `PATIENCE`."""
+PATIENCE = 10.0
+"""Seconds from one seed to the next, once there are so many."""
 LEAST_SHARE = 3
 """How many peers may come through one teller in any case."""
 OURS = frozenset({"closed", "room", "protocol_error"})
@@ -96,6 +103,8 @@ class Upkeep:
         self._asking: set[int] = set()
         self._room_at: float | None = None
         self._armed: float | None = None
+        self._anchored_at = -inf
+        """When a seed was last chosen to be dialled."""
 
     # ------------------------------------------------------------ what happens
 
@@ -178,7 +187,8 @@ class Upkeep:
         """What is due and not done now waits for another event: a dial that ends, an answer, a peer that goes."""
         moments = [] if self._room_at is None else [self._room_at]
         if self._own_dials() < self._keeping.max_dials:
-            moments += [self._due(known) for known in self._candidates()]
+            seeds_at = self._seeds_at()
+            moments += [self._due(known, seeds_at) for known in self._candidates()]
         if self.missing() > 0 and len(self._asking) < MAX_ASKED:
             moments += [at + self._keeping.ask_interval for conn, at in self._asked.items() if conn not in self._asking]
         return [at for at in moments if now < at < inf]
@@ -201,17 +211,30 @@ class Upkeep:
         anchorless = self._anchorless()
         if count <= 0 and not anchorless:
             return []
-        due = [known for known in self._candidates() if self._due(known) <= now]
+        seeds_at = self._seeds_at()
+        due = [known for known in self._candidates() if self._due(known, seeds_at) <= now]
+        seeds = max(ANCHORS - self._anchors(), 1)
         chosen: dict[PeerId, Known] = {}
         told: Counter[PeerId] = Counter()
         for known in self._ranked(due):
+            seed = known.origin is Origin.CONFIGURED
             teller = known.teller if known.success is None else None
             if known.address.peer in chosen or (teller is not None and not self._may_tell(teller, told[teller])):
                 continue
-            if len(chosen) < max(count, 1 if anchorless and known.origin is Origin.CONFIGURED else 0):
+            if (not seed or seeds > 0) and len(chosen) < max(count, 1 if anchorless and seed else 0):
                 chosen[known.address.peer] = known
                 told.update([teller] if teller is not None else [])
+                seeds -= seed
+                self._anchored_at = now if seed else self._anchored_at
         return list(chosen.values())
+
+    def _anchors(self) -> int:
+        """How many seeds are ready or dialled."""
+        return sum(seed in self._ready or seed in self._dialled for seed in self.known.seeds)
+
+    def _seeds_at(self) -> float:
+        """Seeds are not dialled before: at any time while there are few."""
+        return self._anchored_at + PATIENCE if self._anchors() >= ANCHORS else -inf
 
     def _anchorless(self) -> bool:
         """Whether a connection to a seed is missing, and room for it is not."""
@@ -237,8 +260,9 @@ class Upkeep:
         slot = self._slots.get(peer)
         return slot is not None and (slot.ready is not None or slot.outgoing is not None or slot.given_way is not None)
 
-    def _due(self, known: Known) -> float:
-        return max(known.next_try, self.scores.banned_until(known.address.peer))
+    def _due(self, known: Known, seeds_at: float) -> float:
+        due = max(known.next_try, self.scores.banned_until(known.address.peer))
+        return max(due, seeds_at) if known.origin is Origin.CONFIGURED else due
 
     def _ranked(self, due: list[Known]) -> list[Known]:
         own = self._shuffled([known for known in due if known.success is not None or not known.origin.foreign])
