@@ -9,11 +9,12 @@ from itertools import permutations
 import pytest
 from tests.interop.swarm import Swarm, children
 
+from mina_webrtc.cli.demo import QUICK
+
 __all__ = ["children"]  # a fixture that is used by being here
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-QUICK = {"consent": 5.0, "reconnect": 1.0, "ask_peers": 1.0, "relay_rest": 1.0}
 FOUR = ("first", "second", "third", "fourth")
 
 

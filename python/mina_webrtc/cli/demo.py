@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from mina_webrtc.cli.demo_process import Child, DemoError
+from mina_webrtc.cli.demo_process import BLOCK_SIZE, Child, DemoError
 from mina_webrtc.cli.options import Json, Level, LogJson, LogLevel, Loop, LoopName
 from mina_webrtc.cli.shell import run, set_up_logging
 
@@ -22,7 +22,6 @@ T = TypeVar("T")
 Pair = tuple[str, str]
 
 FIRST, *OTHERS = NAMES = ("Alice", "Bob", "Carol", "Dave")
-BLOCK_SIZE = 1024 * 1024
 QUICK = {"consent": 5.0, "reconnect": 1.0, "ask_peers": 1.0, "relay_rest": 1.0}
 """Shorter than usual, so that nobody waits: above all the silence until a peer counts as gone (12 s), and from then to
 the next dial (30 s)."""

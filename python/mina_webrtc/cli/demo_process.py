@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
 WORKER = "mina_webrtc.cli.demo_worker"
+BLOCK_SIZE = 1024 * 1024
+"""Bytes of the block that each worker has."""
 
 Told = Callable[["Child", dict[str, Any]], None]
 

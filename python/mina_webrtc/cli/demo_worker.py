@@ -21,6 +21,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from mina_webrtc.cli.demo_process import BLOCK_SIZE
 from mina_webrtc.cli.options import Level, Loop
 from mina_webrtc.cli.shell import found_json, milliseconds, run, say_json, set_up_logging
 from mina_webrtc.config import Config, Limits, Timeouts
@@ -32,7 +33,6 @@ from mina_webrtc.wire.messages import Rpc
 
 log = logging.getLogger("mina_webrtc.cli.demo")
 
-BLOCK_SIZE = 1024 * 1024
 _STEP = 0.1
 """Seconds between two `progress` events: as often as an eye can follow."""
 

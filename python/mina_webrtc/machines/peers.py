@@ -114,7 +114,7 @@ class Peers(Connections):
     @property
     def has_room(self) -> bool:
         """Whether a peer more would be taken: what an offer that comes now is judged by."""
-        return len(self._slots) < self._settings.max_peers
+        return self._upkeep.has_room()
 
     @property
     def missing(self) -> int:

@@ -203,6 +203,10 @@ class Upkeep:
         """How many peers are wanted beyond these (§6)."""
         return self._settings.min_peers - self.taken()
 
+    def has_room(self) -> bool:
+        """Whether a peer more would be taken, attempts of both directions counted (§6)."""
+        return len(self._slots) < self._settings.max_peers
+
     def _own_dials(self) -> int:
         return sum(state.link.known is not None and type(state) is not Success for state in self._states.values())
 
@@ -239,10 +243,7 @@ class Upkeep:
     def _anchorless(self) -> bool:
         """Whether a connection to a seed is missing, and room for it is not."""
         seeds = self.known.seeds
-        return bool(seeds) and seeds.isdisjoint(self._ready) and seeds.isdisjoint(self._dialled) and self._has_room()
-
-    def _has_room(self) -> bool:
-        return len(self._slots) < self._settings.max_peers
+        return bool(seeds) and seeds.isdisjoint(self._ready) and seeds.isdisjoint(self._dialled) and self.has_room()
 
     def _candidates(self) -> list[Known]:
         """What could be dialled, now or later, and is wanted: seeds only where nothing but a seed is missing."""

@@ -59,6 +59,7 @@ class SimNode:
         self.signals: dict[int, Exchange] = {}
         """Those to ours."""
         self.items = SimItems(self)
+        self.application = Application(self)
         self.watch: Watch | None = None
         self.on_step: Callable[[SimNode, v.Event | None, Sequence[v.Effect]], None] | None = None
         self.times: array[int] | None = None
@@ -90,9 +91,8 @@ class SimNode:
             v.KeepAddress: self._keep_address,
             v.DropAddress: self._drop_address,
             **self.items.performers,
+            **self.application.performers,
         }
-        self.application = Application(self)
-        self.performers |= self.application.performers
         network.join(self)
 
     @property
