@@ -99,13 +99,17 @@ def _key_of(text: str) -> PublicKey:
 
 
 def _content(text: str) -> str | bytes:
-    """Text, or bytes where it is none. Raises `InvalidInput` when there is too much, `OSError` for a file."""
+    """Text, or bytes where it is none. Raises `InvalidInput` when there is too much or half a character,
+    `OSError` for a file."""
     if text == "-":
         return _text_of(sys.stdin.buffer.read(MAX_INPUT + 1))
     if text.startswith("@"):
         with Path(text[1:]).open("rb") as file:
             return _text_of(file.read(MAX_INPUT + 1))
-    return _text_of(text.encode("utf-8", "surrogateescape"))
+    try:
+        return _text_of(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"character {error.start + 1} is half of a surrogate pair") from None
 
 
 def _text_of(raw: bytes) -> str | bytes:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.unit.cli.conftest import Cli
 from tests.unit.cli.inspecting import ANSWER, KEY, OFFER, OTHER, SDP, ends_well, first
@@ -307,6 +307,7 @@ def test_damaged_samples_are_explained_or_refused(
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(content="\ud800")
 @given(content=st.text(st.characters(exclude_characters="\0"), max_size=60).filter(lambda text: text[:1] not in "-@"))
 def test_any_argument_ends_with_0_or_1(cli: Cli, content: str) -> None:
     done = cli("inspect", "--", content)
