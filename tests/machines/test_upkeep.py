@@ -120,6 +120,21 @@ def test_a_peer_that_goes_away_is_dialled_again_after_a_rest(world: World) -> No
     assert one.told(v.PeerReady)[-1].origin is Origin.DIALLED
 
 
+def test_a_seed_that_has_not_noticed_the_loss_yet_is_dialled_until_it_does(world: World) -> None:
+    """Being greater it answers `AlreadyConnected` as if it dialled us itself: we wait for that, and then try again."""
+    one, two = world.side(1, min_peers=3), world.side(2)
+    seeded(one, 2)
+    (mine,), (theirs,) = one.ready, two.ready
+    one.give(v.TransportFailed(mine, "lost", ""))
+    world.lanes.clear()
+    world.wait(40)
+    assert len(dialled(one)) == 2
+    assert [told.reason for told in two.told(v.OfferRejected)] == ["AlreadyConnected"]
+    two.give(v.TransportFailed(theirs, "lost", ""))
+    world.wait(40)
+    assert peers(one) == {2}
+
+
 def test_who_was_closed_by_the_application_is_left_alone_for_long(world: World) -> None:
     one, _ = world.side(1, min_peers=3), world.side(2)
     one.dial(2)

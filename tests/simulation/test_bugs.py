@@ -16,6 +16,7 @@ from mina_webrtc.machines.propagation import Propagation
 from mina_webrtc.machines.rpc import Requests
 from mina_webrtc.machines.state import State
 from mina_webrtc.machines.streaming import Streaming
+from mina_webrtc.machines.upkeep import Upkeep
 from mina_webrtc.store import Timers
 from mina_webrtc.testing import Plan, Simulation, Violation, simulate
 from mina_webrtc.testing.promises import Promises
@@ -52,6 +53,7 @@ def _always(value: object) -> Callable[..., object]:
         (Streaming, "_cancel", lambda part, request: (part, []), "a part that nobody wanted"),
         (Streaming, "_turn", lambda part, now: part._pull([], now), "deadlines that nobody owes"),
         (Dials, "succeed", _always([]), "nobody has answered|dials that wait|dials wait"),
+        (Upkeep, "_moments", _always([]), "none will be dialled"),
         (SimNode, "_judge", _always(v.AuthVerdict.PASSED), "somebody else"),
         (SimNode, "_close_connection", _always(None), "its transport"),
     ],

@@ -227,6 +227,7 @@ class Peers(Connections):
         slot = self._dials.leave(event.dial)
         if slot is None:
             return [Ignored(0, "DialCancelled")]
+        self._upkeep.stirred = True
         if slot.dials:
             return []
         effects = self._dials.stop_waiting(slot)
@@ -241,6 +242,7 @@ class Peers(Connections):
         if slot is None:
             return [Ignored(0, "CloseRequested")]
         failure = Failure(Stage.CLOSED, "closed", "closed by the application")
+        self._upkeep.stirred = True
         effects = self._dials.fail(slot, failure)
         for conn in (slot.ready, slot.outgoing, *slot.incoming):
             if conn is not None:
@@ -330,6 +332,7 @@ class Peers(Connections):
         slot = self._dials.waiting_with(event.conn)
         if slot is None:
             return self._stray(event, event.conn)
+        self._upkeep.stirred = True
         effects = self._dials.reconsider(slot, now)
         self._forget(slot)
         return effects

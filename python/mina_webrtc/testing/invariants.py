@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from mina_webrtc.identity import PeerId
 from mina_webrtc.machines import vocab as v
+from mina_webrtc.machines.keeping import Origin
 from mina_webrtc.machines.peer import Success
 from mina_webrtc.machines.state import State
 from mina_webrtc.machines.vocab import Fault, Timer
@@ -51,10 +52,12 @@ class Watch:
         """Deadlines by connection, and the state that calls for them."""
         self._others: dict[int, SimNode] = {}
         """Who is at the other end of a ready connection."""
+        self._seeds: set[PeerId] = set()
         self._promises = Promises(node)
         self._polls = Polls()
         self.streams = StreamWatch(node)
         self._events: dict[type[v.Event], Callable[[Any], object]] = {
+            v.AddressesGiven: self._given,
             v.DialRequested: self._dial,
             v.DialCancelled: lambda event: self.dials.pop(event.dial, None),
             v.RequestMade: self._request,
@@ -117,7 +120,9 @@ class Watch:
             self._fail("the ready peers that were told are not those in the books")
         for conn in opened:
             self._touch(conn)
-        self._deadlines(state, node.store.armed(), attempts)
+        armed = node.store.armed()
+        self._deadlines(state, armed, attempts)
+        self._upkeep(state, armed)
         self._turns(state)
         self._right(self.streams.examine(state["ready"], node.now - SLACK))
         self._overdue()
@@ -162,6 +167,15 @@ class Watch:
         if state["items"]["handling"] != handling:
             self._fail(f"{state['items']['handling']} items are being judged, with {handling} deadlines")
 
+    def _upkeep(self, state: dict[str, Any], armed: list[Name]) -> None:
+        """Who has room and no seed dials one, or will."""
+        dialling = any(entry["outgoing"] for entry in state["attempts"])
+        if not self._seeds or dialling or not self._seeds.isdisjoint(self.ready):
+            return
+        room = len(self._opened) < self._node.settings.max_peers
+        if room and not any(timer in (Timer.UPKEEP, Timer.YIELD) for timer, _, _ in armed):
+            self._fail("no seed is connected, and none will be dialled")
+
     def _turns(self, state: dict[str, Any]) -> None:
         """What is owed through a relay is in the books of those who owe it; nobody asks or is asked too much."""
         machines = [kept.parts for kept, _ in self._owed.values() if isinstance(kept, Success)]
@@ -195,6 +209,9 @@ class Watch:
     def _close(self, effect: v.CloseConnection) -> None:
         self._must(effect.conn in self._opened, f"connection {effect.conn} was closed and not open")
         del self._opened[effect.conn]
+
+    def _given(self, event: v.AddressesGiven) -> None:
+        self._seeds |= {known.address.peer for known in event.known if known.origin is Origin.CONFIGURED}
 
     def _peer_ready(self, effect: v.PeerReady) -> None:
         node = self._node
