@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import struct
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -265,6 +266,21 @@ def _sack(side: Side, ahead: int) -> SackChunk:
     sack.cumulative_tsn = (side.sctp._local_tsn - 1 + ahead) % 2**32
     sack.advertised_rwnd = 10_000
     return sack
+
+
+@pytest.mark.parametrize("seconds", [3600, -3600])
+async def test_a_wall_clock_that_is_set_meanwhile_is_no_round_trip(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    a, b = ends
+    before = a.sctp._rto
+    a.outbox.put(7, b"one")
+    a.sctp.pump()
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + seconds)
+    deliver(a, b)
+    assert not a.sctp._sent_queue
+    assert a.sctp._rto <= before
 
 
 async def test_gaps_beyond_what_was_sent_cost_nothing(ends: Ends) -> None:

@@ -22,6 +22,7 @@ from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
 from aiortc.rtcsctptransport import (
     SCTP_DATA_FIRST_FRAG,
     SCTP_DATA_LAST_FRAG,
+    SCTP_RTO_MAX,
     USERDATA_MAX_LENGTH,
     WEBRTC_BINARY,
     WEBRTC_BINARY_EMPTY,
@@ -58,8 +59,7 @@ MAX_OVERRUN = 64
 """Chunks beyond the window before the peer is disconnected: one is a legal probe, a few may cross with our SACK."""
 
 SACK_DELAY = 0.002
-"""Seconds a single packet waits for its acknowledgement (§6.2 allows 0.2): long enough for the second one of a
-burst."""
+"""Seconds a single packet waits for its acknowledgement (§6.2 allows 0.2): enough for the second one of a burst."""
 
 MAX_COST = 5
 """Memory held may be this many times the receive buffer: the window that we announce shrinks by bookkeeping too, but a
@@ -354,6 +354,10 @@ class Sctp(RTCSctpTransport):
         super()._t3_expired()
         if self._peer_window < USERDATA_MAX_LENGTH:  # §6.1: a lost probe of a closed window is no sign of congestion
             self._cwnd, self._ssthresh = cwnd, ssthresh
+
+    def _update_rto(self, R: float) -> None:
+        if 0 <= R < SCTP_RTO_MAX:  # aiortc measures by the wall clock, which somebody may have set meanwhile
+            super()._update_rto(R)
 
     async def _data_channel_flush(self) -> None:
         self._push()
