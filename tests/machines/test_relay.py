@@ -136,6 +136,22 @@ def test_a_dial_through_a_relay() -> None:
     assert asker.told(v.DialSucceeded)[-1] == v.DialSucceeded(dial, conn(asker, TARGET), target.id)
 
 
+@pytest.mark.parametrize(("wanting", "dialling"), [(ASKER, TARGET), (TARGET, ASKER)])
+def test_a_dial_through_a_relay_that_names_us_to_the_target_first(wanting: int, dialling: int) -> None:
+    """A pair is introduced once: our own offer will not go, so the target's counts, whichever id is greater."""
+    world = World()
+    _, target = star(world, wanting, min_peers=2)
+    asker = world.side(dialling)
+    asker.dial(RELAY)
+    while not asker.ready:
+        world.deliver(next(iter(world.lanes)))
+    dial = dial_through(asker, wanting)
+    world.run()
+    assert asker.told(v.DialSucceeded)[-1] == v.DialSucceeded(dial, conn(asker, wanting), target.id)
+    for side in (asker, target):
+        assert_clean(side)
+
+
 def test_a_dial_waits_for_a_target_that_comes_later() -> None:
     world = World()
     _, asker = star(world, ASKER)

@@ -300,11 +300,12 @@ class Peers(Connections):
         """Whether the offerer is connected or connecting already, and not to be given a second connection (§4).
 
         An attempt that only claims to be this peer, and from another address, is no connection of it: who posts forged
-        offers in somebody's name does not keep that one out.
+        offers in somebody's name does not keep that one out. Nor is an offer of ours that waits for a relay to name the
+        peer: it may never go, because a relay introduces two once (§9), and may have named us to the peer.
         """
         if slot.peer > self._me:
             return False
-        if slot.ready is not None or slot.outgoing is not None:
+        if slot.ready is not None or (slot.outgoing is not None and not self._relayed.waits(slot.outgoing)):
             return True
         mine = source_key(source)
         return any(source_key(self._states[conn].link.source or "") == mine for conn in slot.incoming)

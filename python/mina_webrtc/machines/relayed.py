@@ -60,6 +60,8 @@ Effects = list[Effect]
 
 GONE = Failure(Stage.SIGNALING, "relay_gone", "the relay went away before the answer")
 
+CAME = Failure(Stage.SIGNALING, "superseded", "the peer came by itself")
+
 
 class Core(Ready, Protocol):
     """What `peers` can do for this component."""
@@ -212,6 +214,11 @@ class RelayedOffers:
         self._bids[conn] = Bid(relay, address.peer)
         return self._seek(relay, now) if relay in self._polls.asked else []
 
+    def waits(self, conn: int) -> bool:
+        """Whether our attempt `conn` waits for its relay to name the target."""
+        bid = self._bids.get(conn)
+        return bid is not None and not bid.named
+
     def asks(self, word: RelayAsks, now: float) -> Effects:
         """The relay would find us a peer."""
         self._polls.asked[word.conn] = None
@@ -347,7 +354,12 @@ class RelayedOffers:
 
     def _joined(self, effect: PeerReady, now: float) -> tuple[bool, Effects]:
         self._polls.silent[effect.conn] = None
-        return True, self.tend(now)
+        return True, self._unneeded(effect.peer, now) + self.tend(now)
+
+    def _unneeded(self, peer: PeerId, now: float) -> Effects:
+        """Ends what waits for a relay to name a peer that has come by itself."""
+        waiting = [conn for conn, bid in self._bids.items() if bid.peer == peer and not bid.named]
+        return [effect for conn in waiting for effect in self._core.cut(conn, CAME, now)]
 
     def _ended(self, effect: PeerClosed | AttemptFailed, now: float) -> tuple[bool, Effects]:
         return True, self.gone(effect.conn, now) + self.tend(now)
