@@ -101,6 +101,25 @@ def test_a_node_is_dialled_and_ends_on_a_signal(start: Start, number: int) -> No
     assert "Traceback" not in errors
 
 
+def test_a_node_that_nobody_can_reach_is_dialled_through_a_relay(start: Start) -> None:
+    """Whichever of both has the greater id: the relay may name the one to the other or the other to the one."""
+    lesser, middle, greater = sorted(map(SecretKey.deterministic, (1, 2, 3)), key=lambda key: key.peer_id)
+
+    def secret(key: SecretKey) -> dict[str, str]:
+        return {"MINA_WEBRTC_SECRET_KEY": key.expose_base58check()}
+
+    listening = event_of(start("node", "--json", "--allow-loopback"), "listening")
+    (via,) = listening["addresses"]
+    hidden = start("node", "--json", "--no-listen", "--allow-loopback", "--seed", via, **secret(middle))
+    event_of(hidden, "peer_ready")
+    circuit = f"/{middle.peer_id}/p2p/{listening['peer_id']}"
+    for key in (lesser, greater):
+        dial = start("dial", circuit, "--via", via, "--allow-loopback", "--json", **secret(key))
+        told, errors = dial.communicate(timeout=PATIENCE)
+        assert dial.returncode == 0, told + errors
+        assert json.loads(told)["peer_id"] == str(middle.peer_id)
+
+
 def test_two_node_processes_find_each_other_by_key_and_address(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "node.key"
     assert run("keygen", "--out", str(path)).returncode == 0

@@ -30,6 +30,7 @@ from mina_webrtc.cli.options import (
     chain_of,
     config_of,
     ice_of,
+    usage,
 )
 from mina_webrtc.cli.shell import milliseconds, note, path_json, path_text, run, say, say_json, set_up_logging
 from mina_webrtc.errors import DialError, MinaWebrtcError, RequestError
@@ -45,6 +46,7 @@ _TITLES = {"ice": "ICE", "dtls": "DTLS", "first_reply": "first reply"}
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="Dial address, as a node prints it (either form).")]
 Count = Annotated[int, typer.Option("--count", "-c", min=1, help="Dial this many times and print statistics.")]
 Interval = Annotated[float, typer.Option("--interval", "-i", min=0.0, help="Seconds between two dials.")]
+Via = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where the relay of a /p2p/... address is dialled.")]
 Timeout = Annotated[float, typer.Option("--timeout", "-t", min=0.001, help="Seconds one dial may take.")]
 
 
@@ -60,6 +62,7 @@ class Result(Struct, frozen=True):
 
 def dial(
     address: Address,
+    via: Via = None,
     count: Count = 1,
     interval: Interval = 1.0,
     timeout: Timeout = 15.0,
@@ -82,16 +85,21 @@ def dial(
     as ping does, each time on a new connection, and prints statistics at the end (also after Ctrl-C). The exit code is
     0 only if every dial succeeded. Without a key each dial has a new identity.
 
+    A /p2p/RELAY/webrtc/p2p-circuit/p2p/TARGET address is dialled through a relay that TARGET is connected to, and --via
+    tells where that one is. A relay introduces the same two once in ten minutes.
+
     \b
     Examples:
       mina-webrtc dial /ip4/127.0.0.1/tcp/3000/webrtc/http/p2p/12D3KooW...
       mina-webrtc dial --count 10 --interval 0.2 --json /2b.../http/127.0.0.1/3000
+      mina-webrtc dial /p2p/12D3KooWA.../webrtc/p2p-circuit/p2p/12D3KooWB... --via /2b.../http/127.0.0.1/3000
     """
     from mina_webrtc.config import Timeouts
     from mina_webrtc.identity import SecretKey
 
     set_up_logging(log_level, log_json)
     target = address_of(address, "ADDRESS")
+    relay = _relay_of(target, via)
     key = find_key(key_file)
     chain_id = chain_of(chain)
     ice = ice_of(ice_server, relay_only, udp_ports, interface)
@@ -111,7 +119,7 @@ def dial(
         note("no key was given: dialling under a new identity")
     results: list[Result] = []
     try:
-        run(lambda: _dial_often(target, config, count, interval, results, json), loop)
+        run(lambda: _dial_often(target, relay, config, count, interval, results, json), loop)
     except KeyboardInterrupt:
         if not results:
             raise
@@ -121,13 +129,35 @@ def dial(
         raise typer.Exit(1)
 
 
+def _relay_of(target: DialAddress, via: str | None) -> DialAddress | None:
+    """Where the relay is that the target is dialled through, None when there is none."""
+    from mina_webrtc.wire.address import Relayed
+
+    if not isinstance(target.method, Relayed):
+        if via is not None:
+            raise usage("--via", "ADDRESS goes through no relay")
+        return None
+    if via is None:
+        raise usage("ADDRESS", f"it goes through {target.method.relay}: tell with --via where that relay is dialled")
+    relay = address_of(via, "--via")
+    if relay.peer != target.method.relay or isinstance(relay.method, Relayed):
+        raise usage("--via", f"{via!r} is no address at which {target.method.relay} is dialled")
+    return relay
+
+
 async def _dial_often(
-    target: DialAddress, config: Any, count: int, interval: float, results: list[Result], as_json: bool
+    target: DialAddress,
+    relay: DialAddress | None,
+    config: Any,
+    count: int,
+    interval: float,
+    results: list[Result],
+    as_json: bool,
 ) -> None:
     for number in range(1, count + 1):
         if results:
             await asyncio.sleep(interval)
-        result = await _dial_once(target, config())
+        result = await _dial_once(target, relay, config())
         results.append(result)
         if as_json:
             _print_json(target, number, result)
@@ -137,11 +167,13 @@ async def _dial_often(
             _print_table(target, result)
 
 
-async def _dial_once(target: DialAddress, config: Config) -> Result:
+async def _dial_once(target: DialAddress, relay: DialAddress | None, config: Config) -> Result:
     from mina_webrtc.node import Node
 
     try:
         async with Node(config) as node:
+            if relay is not None:
+                await node.dial(relay)
             started = time.perf_counter()
             peer = await node.dial(target)
             ready = time.perf_counter()

@@ -10,7 +10,9 @@ from tests.unit.cli.conftest import Cli
 import mina_webrtc
 from mina_webrtc import SecretKey
 
-ADDRESS = f"/{SecretKey.deterministic(1).peer_id}/http/127.0.0.1/3000"
+PEER, RELAY = (SecretKey.deterministic(number).peer_id for number in (1, 2))
+ADDRESS = f"/{PEER}/http/127.0.0.1/3000"
+CIRCUIT = f"/{PEER}/p2p/{RELAY}"
 
 
 @pytest.mark.parametrize("command", ["keygen", "node", "dial", "inspect", "demo"])
@@ -49,6 +51,10 @@ def test_version(cli: Cli) -> None:
         (["dial"], "ADDRESS"),
         (["dial", "hello"], "hello"),
         (["dial", "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X"], "libp2p"),
+        (["dial", CIRCUIT], "--via"),
+        (["dial", CIRCUIT, "--via", CIRCUIT], "--via"),
+        (["dial", CIRCUIT, "--via", ADDRESS], "--via"),
+        (["dial", ADDRESS, "--via", ADDRESS], "--via"),
         (["dial", ADDRESS, "--chain", "testnet"], "--chain"),
         (["dial", ADDRESS, "--count", "0"], "--count"),
         (["dial", ADDRESS, "--timeout", "0"], "--timeout"),
