@@ -191,7 +191,7 @@ def node(
     }
     merged = _merged(settings, given, no_listen)
     in_file = [name for name, value in settings.items() if merged[name] is value]
-    config = config_of(in_file, secret_key=key, **merged)
+    config = config_of(config_file, in_file, secret_key=key, **merged)
     if new:
         note("no key was given: this node has a new identity, and another one next time (see keygen)")
     run(lambda: _serve(config, peers, Report(json)), loop)

@@ -161,9 +161,9 @@ def ice_of(
     return {name: value for name, value in given.items() if value}
 
 
-def config_of(in_file: Collection[str] = (), **settings: Any) -> Config:
+def config_of(file: Path | None = None, in_file: Collection[str] = (), **settings: Any) -> Config:
     """A `Config` of these settings; one that cannot work is a usage error that names its option, which is `--config`
-    for those that stand in the file."""
+    for those that stand in that file."""
     from mina_webrtc.config import Config
 
     try:
@@ -171,7 +171,7 @@ def config_of(in_file: Collection[str] = (), **settings: Any) -> Config:
     except ConfigError as error:
         words = str(error).split(None, 1)
         if words[0].rstrip(":") in in_file:
-            raise usage("--config", error) from None
+            raise usage("--config", f"{file}: {error}") from None
         name = words[0].rstrip(":").replace("_", "-")
         option = {"external-ips": "--external-ip", "trusted-proxies": "--trusted-proxy", "ice-servers": "--ice-server"}
         option |= {"interfaces": "--interface", "seeds": "--seed", "seed-lists": "--seed-list"}

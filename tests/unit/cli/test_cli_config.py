@@ -170,6 +170,6 @@ def test_a_setting_that_cannot_work_is_looked_for_in_the_file(cli: Cli, tmp_path
     path.write_text(line)
     done = cli("node", "--config", str(path))
     assert done.code == 2
-    assert f"'--config': {line.split(maxsplit=1)[0]}" in done.err
+    assert f"'--config': {path}: {line.split(maxsplit=1)[0]}" in done.err
     other = cli("node", "--config", str(path), "--seed", "nowhere", "--min-peers", "150", "--advertise", "y")
     assert "'--config'" not in other.err
