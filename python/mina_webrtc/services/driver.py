@@ -16,7 +16,6 @@ from mina_webrtc.errors import (
     ClosedError,
     CryptoError,
     DialError,
-    LocalProtocolError,
     MinaWebrtcError,
     NonContributoryKeyError,
     ResolveError,
@@ -177,26 +176,29 @@ class Driver:
 
     def _step(self, event: v.Event) -> None:
         now = self._loop.time()
+        self._act(type(event).__name__, lambda: self._store.dispatch(event, now))
+
+    def _act(self, subject: str, transition: Callable[[], Sequence[v.Effect]]) -> None:
         try:
-            effects = self._store.dispatch(event, now)
-        except LocalProtocolError as error:
-            self._bug(event, error)
+            effects = transition()
+        except Exception as error:
+            self._bug(subject, error)
             return
         self._perform(effects)
 
     def _perform(self, effects: Sequence[v.Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, v.Notice):
-                self._on_notice(effect)
-                continue
             try:
-                self._performers[type(effect)](effect)
-            except LocalProtocolError as error:
-                self._bug(effect, error)
+                if isinstance(effect, v.Notice):
+                    self._on_notice(effect)
+                else:
+                    self._performers[type(effect)](effect)
+            except Exception as error:
+                self._bug(type(effect).__name__, error)
 
-    def _bug(self, subject: v.Event | v.Effect, error: LocalProtocolError) -> None:
-        # architecture rule 4: our bug is loud, but one bug must not take the other connections down
-        self._loop.call_exception_handler({"message": f"bug around {type(subject).__name__}", "exception": error})
+    def _bug(self, subject: str, error: Exception) -> None:
+        # architecture rule 3: our bug is loud, but one bug must not take the other connections or the deadlines down
+        self._loop.call_exception_handler({"message": f"bug around {subject}", "exception": error})
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -210,7 +212,7 @@ class Driver:
         now = self._loop.time()
         self._draining = True
         try:
-            self._perform(self._store.expire(now))
+            self._act("deadlines", lambda: self._store.expire(now))
         finally:
             self._draining = False
         self._drain()
