@@ -86,6 +86,14 @@ def test_of_many_seeds_two_are_dialled_and_one_more_when_nobody_else_comes(world
     assert len(peers(one)) == 4
 
 
+def test_a_few_addresses_are_dialled_at_a_time(world: World) -> None:
+    one = world.side(1, min_peers=10, keeping=replace(KEEPING, max_dials=3))
+    for indices in (range(2, 6), range(6, 10)):
+        known = [Known(address=address(index), origin=Origin.DIALLED) for index in indices]
+        one.give(v.AddressesGiven(tuple(known)))
+        assert len(one.store.state()["attempts"]) == 3
+
+
 def test_where_seeds_are_full_the_others_are_dialled_at_once(world: World) -> None:
     one = world.side(1, min_peers=4)
     for index in range(2, 8):
