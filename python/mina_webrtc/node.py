@@ -169,7 +169,9 @@ class Node:
         self._handlers: dict[int, Handler] = {}
         self._interests: dict[Topic, Interest] = {}
         self._stream_handler: StreamHandler | None = None
+        self._starting = asyncio.Lock()
         self._closed = False
+        self._end: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -183,10 +185,21 @@ class Node:
     async def start(self) -> None:
         """Opens the signaling server and the peer database, those that are configured, and begins to look for peers.
 
-        Raises `ListenError`, `ConfigError`, `PeerDbError`.
+        Raises `ListenError`, `ConfigError`, `PeerDbError`; `ClosedError` when it is closed meanwhile. Nothing is left
+        open then.
         """
         if self._driver is not None or self._closed:
             raise ClosedError("a node is started once")
+        try:
+            async with self._starting:
+                await self._open()
+            if self._closed:
+                raise ClosedError("the node was closed while it started")
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _open(self) -> None:
         config = self.config
         loopback = loopback_only() if config.allow_loopback is None else config.allow_loopback
         signaling = Signaling(config)
@@ -204,16 +217,14 @@ class Node:
         driver.items.interests = self._interests
         driver.streams.handler = self._stream_handler
         self._store, self._driver, self._signaling = store, driver, signaling
-        try:
-            known = await self._remembered()
-            seeds = [seed_address(text) for text in config.seeds]
-            for text in config.seed_lists:
-                if text not in config.seed_pages():
-                    seeds += await asyncio.to_thread(read_list, Path(text))
-            await signaling.start(driver.on_offer)
-        except BaseException:
-            await self.close()
-            raise
+        known = await self._remembered()
+        seeds = [seed_address(text) for text in config.seeds]
+        for text in config.seed_lists:
+            if text not in config.seed_pages():
+                seeds += await asyncio.to_thread(read_list, Path(text))
+        if self._closed:
+            return
+        await signaling.start(driver.on_offer)
         log.info("started", extra={"details": {"peer": str(self.peer_id), "seed": store.state()["seed"]}})
         for topic in self._interests:
             driver.dispatch(v.ItemsWanted(topic.channel))
@@ -326,8 +337,16 @@ class Node:
             self._signaling.reload()
 
     async def close(self) -> None:
-        """Disconnects everybody, frees every socket and task. Idempotent, and safe at any time."""
+        """Disconnects everybody, frees every socket and task. Idempotent, and safe at any time: also from a handler,
+        which is then cancelled; a closing that is cancelled goes on by itself."""
         self._closed = True
+        if self._end is None:
+            self._end = asyncio.create_task(self._free())
+        await asyncio.shield(self._end)
+
+    async def _free(self) -> None:
+        async with self._starting:
+            pass  # what is being opened would be missed
         driver, signaling = self._driver, self._signaling
         if self._pages is not None:
             await self._pages.close()

@@ -7,13 +7,15 @@ import ctypes
 import gc
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
 import uvloop
 from tests.interop.support import Watch, config
 
-from mina_webrtc import Node
+from mina_webrtc import Node, PeerId, Topic
+from mina_webrtc.errors import ClosedError
 from mina_webrtc.machines.vocab import PeerClosed
 
 LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [asyncio.new_event_loop, uvloop.new_event_loop]
@@ -52,6 +54,42 @@ def test_a_node_that_was_closed_leaves_no_descriptor_and_no_task(loop: Callable[
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(run())
     assert len(descriptors()) == len(before)
+
+
+@pytest.mark.parametrize("steps", range(4))
+async def test_a_node_that_is_closed_while_it_starts_leaves_nothing(steps: int, tmp_path: Path) -> None:
+    await asyncio.to_thread(int)  # the loop's own threads stay
+    before = descriptors()
+    node = Node(config(1, peer_db=tmp_path / "peers.db"))
+    starting = asyncio.create_task(node.start())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    await node.close()
+    with pytest.raises(ClosedError):
+        await starting
+    assert node.addresses == ()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert len(descriptors()) == len(before)
+
+
+async def test_a_handler_may_close_its_node() -> None:
+    alice, bob = Node(config(1)), Node(config(2))
+    cancelled = asyncio.Event()
+
+    async def shut_down(peer: PeerId, payload: bytes) -> None:
+        try:
+            await bob.close()
+        finally:
+            cancelled.set()
+
+    async with alice, bob:
+        watch = Watch(alice)
+        bob.on_item(Topic.TRANSACTION, shut_down)
+        await alice.dial(bob.addresses[0])
+        alice.broadcast(Topic.TRANSACTION, b"the end")
+        await cancelled.wait()
+        await watch.next(PeerClosed, peer=bob.peer_id)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 @pytest.mark.slow
