@@ -56,6 +56,7 @@ class PeerDb:
         self._pending: dict[str, Row | None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Future[None] | None = None
+        self._closing: asyncio.Future[None] | None = None
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -87,16 +88,16 @@ class PeerDb:
         self._change(address, None)
 
     async def close(self) -> None:
-        """Writes what is left and closes the file. Idempotent."""
+        """Writes what is left and closes the file. Idempotent; a closing that is cancelled goes on by itself."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._writing is not None:
-            await self._writing
         file, self._file = self._file, None
         if file is not None:
-            await self._write(file)
-            await self._run(file.close)
+            self._write(file)
+            self._closing = self._run(file.close)
             self._thread.shutdown(wait=False)
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
 
     def _change(self, address: DialAddress, row: Row | None) -> None:
         if self._file is None:
@@ -108,7 +109,7 @@ class PeerDb:
     def _flush(self) -> None:
         self._timer = None
         if self._file is not None:
-            self._writing = asyncio.ensure_future(self._write(self._file))
+            self._writing = self._write(self._file)
             self._writing.add_done_callback(self._written)
 
     def _written(self, _: asyncio.Future[None]) -> None:
@@ -116,16 +117,13 @@ class PeerDb:
         if self._pending and self._file is not None:
             self._timer = self._loop.call_later(BATCH, self._flush)
 
-    async def _write(self, file: sqlite3.Connection) -> None:
+    def _write(self, file: sqlite3.Connection) -> asyncio.Future[None]:
         batch, self._pending = self._pending, {}
-        try:
-            await self._run(_write, self._path, file, batch)
-        except PeerDbError as error:
-            # the node works without it; what is known of an address is written again when it next changes
-            log.error("known peers are not stored: %s", error)
+        return self._run(_store, self._path, file, batch)
 
-    async def _run(self, call: Callable[..., T], *args: Any) -> T:
-        return await self._loop.run_in_executor(self._thread, call, *args)
+    def _run(self, call: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        """Begins a call on the thread, after those before it. Not a task: nothing that ends tasks ends it."""
+        return self._loop.run_in_executor(self._thread, call, *args)
 
 
 # ---------------------------------------------------------------- on the thread
@@ -187,6 +185,14 @@ def _load(path: Path, file: sqlite3.Connection) -> Sequence[Row]:
     except (InvalidInput, ValueError, TypeError) as error:
         raise PeerDbError(f"peer database {path} is damaged: {error}") from error
     return rows
+
+
+def _store(path: Path, file: sqlite3.Connection, batch: dict[str, Row | None]) -> None:
+    try:
+        _write(path, file, batch)
+    except PeerDbError as error:
+        # the node works without it; what is known of an address is written again when it next changes
+        log.error("known peers are not stored: %s", error)
 
 
 def _write(path: Path, file: sqlite3.Connection, batch: dict[str, Row | None]) -> None:

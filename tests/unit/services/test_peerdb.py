@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,29 @@ async def test_changes_are_written_together_and_off_the_loop(tmp_path: Path) -> 
     await db.close()
     assert [text for text in statements if text.startswith(("BEGIN", "COMMIT"))] == ["BEGIN", "COMMIT"]
     assert len(await rows(path)) == 100
+
+
+@pytest.mark.parametrize("under_way", [False, True])
+async def test_a_closing_that_is_cancelled_loses_nothing(tmp_path: Path, under_way: bool) -> None:
+    path = tmp_path / "peers.db"
+    db = await PeerDb.open(path)
+    busy = threading.Event()
+    db._thread.submit(busy.wait)
+    db.keep(known(1))
+    if under_way:
+        db._flush()
+        db.keep(known(2))
+        await asyncio.sleep(0)
+    closing = asyncio.create_task(db.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    busy.set()
+    await db.close()
+    with pytest.raises(RuntimeError, match="shutdown"):
+        db._thread.submit(int)
+    assert len(await rows(path)) == 1 + under_way
 
 
 WRITER = """
