@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 import ssl
 from collections import Counter
@@ -206,8 +205,9 @@ def _listening(host: str, port: int, backlog: int) -> socket.socket:
     except ValueError:
         raise ListenError(f"cannot listen on {name}: not an IP address, and names are not looked up") from None
     family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock: socket.socket | None = None
     try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -216,8 +216,11 @@ def _listening(host: str, port: int, backlog: int) -> socket.socket:
         sock.bind((str(ip), port))
         sock.listen(backlog)
     except OSError as error:
-        sock.close()
-        why = os.strerror(error.errno) if error.errno else str(error)
+        if sock is not None:
+            sock.close()
+        # that it is numeric is known; what is looked up is its scope
+        scopeless = isinstance(error, socket.gaierror)
+        why = f"No interface {host.partition('%')[2]}" if scopeless else error.strerror or str(error)
         raise ListenError(f"cannot listen on {name}: {why}") from None
     return sock
 

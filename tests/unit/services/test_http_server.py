@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
+import os
 import socket
+from typing import Any
 
 import pytest
 from tests.unit.services.http_desk import JSON, PATH, POST, Desk, SlowDesk, exchange, request, serving
@@ -302,6 +305,26 @@ async def test_an_address_that_is_not_ours_is_named(host: str) -> None:
     with pytest.raises(ListenError) as caught:
         await SignalServer.start(Desk(), [(host, 0)], limits=LIMITS, tls=None, trusted_proxies=())
     assert f"{host}" in str(caught.value)
+
+
+async def test_a_scope_that_is_not_there_is_named() -> None:
+    with pytest.raises(ListenError, match=r"fe80::1%nowhere.*: No interface nowhere"):
+        await SignalServer.start(Desk(), [("fe80::1%nowhere", 0)], limits=LIMITS, tls=None, trusted_proxies=())
+
+
+async def test_a_machine_without_ipv6_is_told_and_nothing_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = socket.socket
+
+    def without_ipv6(family: int, *rest: Any) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+        return plain(family, *rest)
+
+    before = open_files()
+    monkeypatch.setattr(socket, "socket", without_ipv6)
+    with pytest.raises(ListenError, match=r"cannot listen on .*::1.*: Address family not supported"):
+        await SignalServer.start(Desk(), [("127.0.0.1", 0), ("::1", 0)], limits=LIMITS, tls=None, trusted_proxies=())
+    assert open_files() == before
 
 
 # ------------------------------------------------------------ the end
