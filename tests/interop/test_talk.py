@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from typing import Any
 
 import pytest
 from tests.interop.support import NodeFactory, Watch, key
@@ -63,6 +64,20 @@ async def test_a_handler_that_fails_answers_nothing_and_harms_nobody(start: Node
     peer = await alice.dial(bob.addresses[0])
     assert await peer.request(Rpc.BLOCK, bytes(32)) is None
     assert await peer.initial_peers() == []
+
+
+async def test_a_handler_that_returns_no_bytes_answers_nothing(
+    start: NodeFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    alice, bob = await start(1), await start(2)
+
+    async def broken(peer: PeerId, body: bytes) -> Any:
+        return "text"
+
+    bob.on_request(Rpc.BLOCK, broken)
+    peer = await alice.dial(bob.addresses[0])
+    assert await peer.request(Rpc.BLOCK, bytes(32)) is None
+    assert "not str" in caplog.text
 
 
 async def test_a_request_times_out_and_its_late_answer_is_ignored(start: NodeFactory) -> None:

@@ -83,7 +83,7 @@ class Requests:
     async def _run(self, handler: Handler, effect: v.HandleRequest) -> None:
         body = None
         try:
-            body = await handler(effect.peer, effect.body)
+            body = _checked(await handler(effect.peer, effect.body))
         except Exception:
             log.exception("the handler for rpc %d failed; answering that we do not have it", effect.kind)
         if self._handling.pop((effect.conn, effect.rpc_id), None) is not None and effect.conn in self._links:
@@ -93,3 +93,11 @@ class Requests:
         task = self._handling.pop((effect.conn, effect.rpc_id), None)
         if task is not None:
             task.cancel()
+
+
+def _checked(body: object) -> bytes | None:
+    if body is None or isinstance(body, bytes):
+        return body
+    if isinstance(body, bytearray | memoryview):
+        return bytes(body)
+    raise TypeError(f"an answer is bytes or None, not {type(body).__name__}")
