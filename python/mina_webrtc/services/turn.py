@@ -29,6 +29,9 @@ PERMISSION = 240
 """Seconds after which a TURN channel is bound again. Permissions end after 300 (RFC 8656 §9); aioice takes 500 s, the
 life of a channel, and relies on the server's extending both."""
 
+NEVER = 10**10
+"""Seconds until aioice would bind a channel again by itself."""
+
 RENEWAL = 10
 """Seconds until that is tried again when the server did not answer."""
 
@@ -55,15 +58,21 @@ class _Client(TurnClientMixin):
     ipv6 = False
 
     def __init__(self, server: Address, name: str | None, password: str | None) -> None:
-        super().__init__(server, name, password, DEFAULT_ALLOCATION_LIFETIME, PERMISSION)
+        super().__init__(server, name, password, DEFAULT_ALLOCATION_LIFETIME, NEVER)
         self._renewals: set[asyncio.Task[None]] = set()
+        self._renew_at: dict[int, float] = {}
+
+    async def channel_bind(self, channel_number: int, addr: Address) -> None:
+        """As aioice's, which goes by the wall clock to tell when that must be done again; that may be set meanwhile."""
+        await super().channel_bind(channel_number, addr)
+        self._renew_at[channel_number] = time.monotonic() + PERMISSION
 
     async def send_data(self, data: bytes, addr: Address) -> None:
         """As aioice's, which binds a channel again for each packet that is sent while that goes on, and lets all of
         them wait for it."""
-        channel, now = self.peer_to_channel.get(addr), time.time()
-        if channel is not None and now > self.channel_refresh_at[channel]:
-            self.channel_refresh_at[channel] = now + RENEWAL
+        channel, now = self.peer_to_channel.get(addr), time.monotonic()
+        if channel is not None and now > self._renew_at[channel]:
+            self._renew_at[channel] = now + RENEWAL
             renewal = asyncio.create_task(self._renew(channel, addr))
             self._renewals.add(renewal)
             renewal.add_done_callback(self._renewals.discard)
@@ -72,7 +81,6 @@ class _Client(TurnClientMixin):
     async def _renew(self, channel: int, addr: Address) -> None:
         with contextlib.suppress(stun.TransactionError):
             await self.channel_bind(channel, addr)
-            self.channel_refresh_at[channel] = time.time() + PERMISSION
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by asyncio."""

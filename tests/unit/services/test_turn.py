@@ -171,12 +171,16 @@ async def test_an_allocation_that_is_not_renewed_is_over() -> None:
         await asyncio.wait_for(lost, 5)
 
 
-async def test_a_channel_is_renewed_once_and_nothing_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("step", [0, -3600, 3600])
+async def test_a_channel_is_renewed_once_and_nothing_waits_for_it(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Also when the wall clock is set meanwhile."""
+    plain = time.time
     monkeypatch.setattr(turn_service, "PERMISSION", -1)  # over as soon as it is bound
     async with turn("4") as (server, url):
         allocation = await allocate(url, ssl.create_default_context, asyncio.DatagramProtocol())
         allocation.sendto(b"first", ("192.0.2.1", 4000))
         await server.received(1)
+        monkeypatch.setattr(time, "time", lambda: plain() + step)
         for _ in range(50):
             allocation.sendto(b"more", ("192.0.2.1", 4000))
         await server.received(51)
