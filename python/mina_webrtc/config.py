@@ -17,7 +17,7 @@ from mina_webrtc.wire.ice_url import IceServer, TurnLogin
 def _check_positive(owner: object) -> None:
     for item in fields(owner):  # type: ignore[arg-type]
         value = getattr(owner, item.name)
-        if not value > 0:
+        if value is not None and not value > 0:
             raise ConfigError(f"{item.name} must be above zero, not {value!r}")
 
 
@@ -39,9 +39,9 @@ class Limits:
     """Trees at the end of a staged ledger that comes in parts; the network's own scan states have some 30."""
     max_initial_peers: int = 100
     """Entries of an `InitialPeers` answer, sent or accepted."""
-    max_through_relay: int = 25
-    """Peers that are found, or offer themselves, through any one relay (§9): a quarter of all, so that no relay can
-    surround a node; the others come through the peers that it has by then."""
+    max_through_relay: int | None = None
+    """Peers that are found, or offer themselves, through any one relay (§9), so that none can surround a node; the
+    others come through the peers that it has by then. By default a quarter of `max_peers`, and at least three."""
     max_known: int = 1000
     """Addresses remembered; ten times as many as there may be peers."""
     max_learnt_per_peer: int = 32
@@ -123,6 +123,9 @@ class Timeouts:
     stream_idle: float = 60.0
     """How long a peer may take to receive a part that it asked for and to ask for the next one: twice what it waits for
     a part itself (§7)."""
+    stalled: float = 180.0
+    """A peer that owes an answer, or a part of a staged ledger, that nobody waits for any more is disconnected after
+    this: it is no use, and takes a place. As long again as the longest answer may take (§7)."""
     relay: float = 10.0
     """As a relay: for asker and target each to answer (§9). Gathering may take 3 s, and a dial gives up after 15 s."""
     relay_rest: float = 60.0
@@ -302,10 +305,11 @@ class Config:
             yield_timeout=self.timeouts.give_way,
             caution=self.timeouts.caution,
             handler_timeout=self.timeouts.handler,
+            stalled=self.timeouts.stalled,
             stream_idle=self.timeouts.stream_idle,
             max_trees=self.limits.max_trees,
             max_initial_peers=self.limits.max_initial_peers,
-            max_through_relay=self.limits.max_through_relay,
+            max_through_relay=self.limits.max_through_relay or max(self.limits.max_peers // 4, 3),
             relay_timeout=self.timeouts.relay,
             relay_rest=self.timeouts.relay_rest,
             pair_memory=self.timeouts.pair_memory,

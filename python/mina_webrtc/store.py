@@ -44,15 +44,13 @@ class Store:
         return rest
 
     def deadline(self) -> float | None:
-        """When `expire` has something to do, on the clock of `now`."""
+        """When `next_due` has something to give, on the clock of `now`."""
         return self._timers.deadline()
 
-    def expire(self, now: float) -> list[Effect]:
-        """Fires every timer that is due, oldest deadline first, also those that are armed meanwhile for `now`."""
-        effects: list[Effect] = []
-        while (name := self._timers.due(now)) is not None:
-            effects += self.dispatch(TimerFired(*name), now)
-        return effects
+    def next_due(self, now: float) -> TimerFired | None:
+        """Takes out the earliest timer that is due, as the event to dispatch next; None when none is (any more)."""
+        name = self._timers.due(now)
+        return None if name is None else TimerFired(*name)
 
     def armed(self) -> list[Name]:
         """Every deadline there is, by its name."""

@@ -203,6 +203,42 @@ def test_who_sends_what_is_refused_is_disconnected_and_blamed() -> None:
     assert_clean(me)
 
 
+@pytest.mark.parametrize(("min_peers", "max_peers"), [(3, 100), (0, 3)])
+def test_many_are_disconnected_at_once_while_relays_are_asked_for_others(min_peers: int, max_peers: int) -> None:
+    world = World()
+    me, *others = star(world, ME, ONE, TWO, THREE, min_peers=min_peers, max_peers=max_peers)
+    me.examine = None
+    for other in others:
+        broadcast(other, b"bad")
+    world.run()
+    me.give(v.ItemHandled(me.told(v.HandleItem)[0].item, False))
+    world.run()
+    assert len(me.told(v.PeerClosed)) == 3
+    assert me.ready == []
+    assert not me.ends
+    assert me.store.state()["ready"] == []
+    others[0].dial(ME)
+    world.run()
+    assert conn(me, ONE) in me.ready
+
+
+def test_a_peer_is_blamed_once_for_an_item_that_it_sent_on_several_connections() -> None:
+    world = World()
+    me, one = star(world, ME, ONE)
+    me.examine = None
+    for _ in range(4):
+        say(me, conn(me, ONE), WillSend(1), Item(b"bad"))
+        one.give(v.CloseRequested(me.id))
+        world.run()
+        one.dial(ME)
+        world.run()
+    (asked,) = me.told(v.HandleItem)
+    me.give(v.ItemHandled(asked.item, False))
+    world.run()
+    assert not me.told(v.PeerBanned)
+    assert me.store.state()["scored_peers"] == 1
+
+
 def test_a_sender_that_left_is_blamed_all_the_same() -> None:
     world = World()
     me, one = star(world, ME, ONE)

@@ -48,7 +48,7 @@ def check(side: Side) -> None:
     upkeep = peers._upkeep
     assert not upkeep.stirred
     assert all(upkeep._armed is not None and upkeep._armed <= at for at in upkeep._moments(side.world.now))
-    assert upkeep._since.keys() == set(peers._ready.values())
+    assert upkeep._room._since.keys() == set(peers._ready.values())
     assert upkeep._asked.keys() | upkeep._asking <= set(peers._ready.values())
     assert sorted(item.address.legacy() for item in upkeep.known) == sorted(
         address.legacy() for addresses in upkeep.known._of_peer.values() for address in addresses

@@ -14,6 +14,9 @@ from mina_webrtc.wire.sdp import Mark
 
 HASH = bytes(32)
 
+STALLS = v.SetTimer(v.Timer.RPC_REPLY, CONN, 1, NOW + 180.0)
+"""An answer is still owed that nobody waits for any more."""
+
 
 class Ready:
     """One ready peer's machine, with every effect it asked for."""
@@ -133,19 +136,31 @@ def test_at_most_five_of_ours_also_counting_those_that_timed_out() -> None:
     for _ in range(5):
         ready.ask()
     assert ready.ask() == [v.FailRequest(6, "too_many_requests")]
-    assert ready.give(v.TimerFired(v.Timer.RPC_REPLY, CONN, 1)) == [v.FailRequest(1, "timeout")]
+    assert ready.give(v.TimerFired(v.Timer.RPC_REPLY, CONN, 1)) == [STALLS, v.FailRequest(1, "timeout")]
     assert ready.ask() == [v.FailRequest(7, "too_many_requests")]
-    assert ready.reply(1) == [v.Ignored(CONN, "RpcResponse")]
+    assert ready.reply(1) == [v.CancelTimer(v.Timer.RPC_REPLY, CONN, 1), v.Ignored(CONN, "RpcResponse")]
     assert len(ready.ask()) == 2
 
 
 def test_a_cancelled_request_is_still_owed() -> None:
     ready = Ready()
     ready.ask()
-    assert ready.give(v.RequestCancelled(CONN, 1)) == [v.CancelTimer(v.Timer.RPC_REPLY, CONN, 1)]
+    assert ready.give(v.RequestCancelled(CONN, 1)) == [STALLS]
     assert ready.give(v.RequestCancelled(CONN, 1)) == [v.Ignored(CONN, "RequestCancelled")]
+    answered = [v.CancelTimer(v.Timer.RPC_REPLY, CONN, 1), v.Ignored(CONN, "RpcResponse")]
+    assert ready.reply(1) == [v.Expect(CONN, 7, False), *answered]
     assert ready.give(v.TimerFired(v.Timer.RPC_REPLY, CONN, 1)) == [v.Ignored(CONN, "TimerFired")]
-    assert ready.reply(1) == [v.Expect(CONN, 7, False), v.Ignored(CONN, "RpcResponse")]
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_a_peer_that_never_answers_is_disconnected_and_not_blamed(cancelled: bool) -> None:
+    ready, over = Ready(), v.TimerFired(v.Timer.RPC_REPLY, CONN, 1)
+    ready.ask()
+    ready.give(v.RequestCancelled(CONN, 1) if cancelled else over)
+    effects = ready.give(over)
+    assert isinstance(ready.state, Error)
+    assert (ready.state.failure.reason, ready.state.failure.fault) == ("stalled", v.Fault.NONE)
+    assert not [effect for effect in effects if isinstance(effect, v.FailRequest)]
 
 
 @pytest.mark.parametrize(("kind", "body"), [(9, b""), (Rpc.INITIAL_PEERS, b"x"), (-1, b"")])

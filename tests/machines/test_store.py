@@ -55,15 +55,17 @@ def test_like_a_plain_table(steps: list[tuple[int, int | None]]) -> None:
     assert min(plain.values(), default=51.0) > 50.0
 
 
-def test_expire_fires_what_is_due_and_nothing_else() -> None:
+def test_what_is_due_is_given_and_nothing_else() -> None:
     store = Store(settings(1))
     effects = store.dispatch(v.DialRequested(1, address(2)), 100.0)
     assert not any(isinstance(effect, v.SetTimer | v.CancelTimer) for effect in effects)
     assert store.deadline() == 115.0
-    assert store.expire(114.9) == []
-    assert v.CloseConnection(1) in store.expire(115.0)
+    assert store.next_due(114.9) is None
+    due = store.next_due(115.0)
+    assert due == v.TimerFired(v.Timer.ATTEMPT, 1, 0)
+    assert v.CloseConnection(1) in store.dispatch(due, 115.0)
     assert store.deadline() is None
-    assert store.expire(200.0) == []
+    assert store.next_due(200.0) is None
 
 
 def test_state_is_plain_and_public() -> None:

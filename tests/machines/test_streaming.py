@@ -10,6 +10,7 @@ from tests.machines.world import KEYS, World, assert_clean
 from mina_webrtc.errors import LocalProtocolError
 from mina_webrtc.machines import vocab as v
 from mina_webrtc.machines.peer import Success
+from mina_webrtc.machines.state import Error
 from mina_webrtc.wire.channels import Channel
 from mina_webrtc.wire.messages import (
     Message,
@@ -81,7 +82,8 @@ def test_one_stream_at_a_time_also_counting_one_that_timed_out() -> None:
     ready = Ready()
     ready.ask()
     assert ready.ask(2) == [v.FailStream(2, "too_many_requests")]
-    assert ready.fire(v.Timer.STREAM_PART) == [v.FailStream(1, "timeout")]
+    stalls = v.SetTimer(v.Timer.STREAM_PART, CONN, 0, NOW + 180.0)
+    assert ready.fire(v.Timer.STREAM_PART) == [stalls, v.FailStream(1, "timeout")]
     assert ready.ask(3) == [v.FailStream(3, "too_many_requests")]
     for part in ledger(1):
         assert v.Ignored(CONN, "StreamResponse") in ready.hear(StreamResponse(1, part))
@@ -89,6 +91,23 @@ def test_one_stream_at_a_time_also_counting_one_that_timed_out() -> None:
     ready.ask(4)
     assert ready.sent[-1] == StreamRequest(2, HASH)
     assert not ready.told(v.DeliverPart)
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_a_peer_that_sends_no_part_ever_is_disconnected_and_not_blamed(cancelled: bool) -> None:
+    ready = Ready()
+    ready.ask()
+    ready.hear(StreamResponse(1, BASE))
+    ready.want()
+    if cancelled:
+        ready.give(v.StreamCancelled(CONN, 1))
+    else:
+        ready.fire(v.Timer.STREAM_PART)
+    ready.hear(StreamResponse(1, scan(1)))
+    assert ready.told(v.SetTimer)[-1] == v.SetTimer(v.Timer.STREAM_PART, CONN, 0, NOW + 180.0)
+    ready.fire(v.Timer.STREAM_PART)
+    assert isinstance(ready.state, Error)
+    assert (ready.state.failure.reason, ready.state.failure.fault) == ("stalled", v.Fault.NONE)
 
 
 @pytest.mark.parametrize("held", [True, False])

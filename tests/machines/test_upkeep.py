@@ -12,7 +12,8 @@ from tests.machines.world import KEEPING, KEYS, Side, World, address, assert_cle
 from mina_webrtc.identity import SecretKey
 from mina_webrtc.machines import vocab as v
 from mina_webrtc.machines.keeping import Known, Origin
-from mina_webrtc.machines.upkeep import MAX_ASKED, PATIENCE, network
+from mina_webrtc.machines.room import network
+from mina_webrtc.machines.upkeep import MAX_ASKED, PATIENCE
 from mina_webrtc.wire.address import DialAddress, Host, Http
 from mina_webrtc.wire.messages import Rpc, RpcResponse, encode, encode_initial_peers
 
@@ -353,6 +354,61 @@ def test_sybils_take_the_places_of_sybils(world: World) -> None:
         world.side(index).dial(0)
         world.run()
     assert {1, 2, 3} <= peers(house)
+
+
+def test_who_connects_again_in_time_pushes_out_nobody_from_elsewhere(world: World) -> None:
+    house = full_house(world, {1: "10.1.0.1", 2: "10.2.0.1", 3: "10.3.0.1", 4: "10.66.0.1", 5: "10.66.0.2"})
+    for _ in range(12):
+        world.wait(40)
+        for index in (4, 5):
+            sybil = world.sides[index]
+            if sybil.ready:
+                sybil.give(v.CloseRequested(house.id))
+                world.run()
+            sybil.dial(0)
+            world.run()
+    assert {1, 2, 3} <= peers(house)
+
+
+def test_a_new_network_has_its_time_also_when_two_of_it_come(world: World) -> None:
+    house = full_house(world, {1: "10.1.0.1", 2: "10.2.0.1"})
+    world.wait(200)
+    for index in (3, 4, 5):
+        world.sources[index] = f"10.66.0.{index}"
+        world.side(index).dial(0)
+        world.run()
+    world.wait(85)
+    assert peers(house) == {1, 2, 3, 4, 5}
+    world.wait(20)
+    assert peers(house) == {1, 2, 3, 4}
+
+
+def test_a_peer_that_was_dialled_stays_when_its_own_offer_came_through(world: World) -> None:
+    house = full_house(world, {1: "10.1.0.1", 2: "10.2.0.1", 3: "10.3.0.1", 4: "10.4.0.1"})
+    world.sources[5] = "10.4.0.2"
+    world.side(5)
+    house.dial(5)
+    world.sides[5].dial(0)  # its peer id is the greater one
+    world.run()
+    assert [ready.outgoing for ready in house.told(v.PeerReady)] == [False] * 5
+    world.wait(300)
+    assert 5 in peers(house)
+
+
+def test_forged_offers_do_not_keep_a_seed_away(world: World) -> None:
+    one = world.side(0, min_peers=2, max_peers=6)
+    for index in (2, 3):
+        world.side(index).dial(0)
+        world.run()
+    seeded(one, 1)
+    world.side(1)
+    for number in range(40):
+        for index in range(4):
+            forged = offer(5 + index, 0, name=f"forged {number} {index}")
+            one.give(v.OfferReceived(1000 + 4 * number + index, forged, f"10.9.{index}.1", False))
+        world.run()
+        world.wait(15)
+    assert 1 in peers(one)
 
 
 def test_seeds_and_own_dials_are_never_dropped(world: World) -> None:

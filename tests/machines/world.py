@@ -67,6 +67,7 @@ def settings(index: int, **changes: Any) -> Settings:
         "yield_timeout": 4.0,
         "caution": 3.0,
         "handler_timeout": 60.0,
+        "stalled": 180.0,
         "stream_idle": 60.0,
         "max_trees": 30,
         "max_initial_peers": 100,
@@ -356,7 +357,8 @@ class World:
             if not due or min(due, key=lambda entry: entry[0])[0] > end:
                 break
             self.now, side = min(due, key=lambda entry: entry[0])
-            side.perform(side.store.expire(self.now))
+            while (event := side.store.next_due(self.now)) is not None:
+                side.perform(side.store.dispatch(event, self.now))
             self.drain()
             self.run()
         self.now = end

@@ -25,6 +25,8 @@ from mina_webrtc.wire.channels import Channel
 from mina_webrtc.wire.messages import Discovered, DiscoveredAccept, OfferToYou, encode_message
 from mina_webrtc.wire.signal import EncryptedOffer
 
+pytestmark = pytest.mark.timeout(300)  # virtual time, but all of the processor
+
 
 def _find(seeds: int = 40, **changes: Any) -> str:
     """What the first run says that finds something."""
@@ -50,7 +52,7 @@ def _always(value: object) -> Callable[..., object]:
         (Timers, "arm", _always(None), "deadline|nobody has answered"),
         (Requests, "release", _always([]), "deadlines that nobody owes|nobody has answered"),
         (Streaming, "release", _always([]), "deadlines that nobody owes|producers|overdue"),
-        (Streaming, "_cancel", lambda part, request: (part, []), "a part that nobody wanted"),
+        (Streaming, "_cancel", lambda part, request, now: (part, []), "a part that nobody wanted"),
         (Streaming, "_turn", lambda part, now: part._pull([], now), "deadlines that nobody owes"),
         (Dials, "succeed", _always([]), "nobody has answered|dials that wait|dials wait"),
         (Upkeep, "_moments", _always([]), "none will be dialled"),

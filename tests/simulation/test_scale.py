@@ -31,6 +31,14 @@ def test_a_hundred_nodes_that_know_one_seed_find_each_other_and_again_after_trou
     assert within(simulation, MINUTE)
 
 
+def test_a_hundred_nodes_that_knew_one_seed_do_without_it() -> None:
+    simulation = Simulation(Plan(seed=1, nodes=100, min_peers=50, unreachable=0.5))
+    assert within(simulation, MINUTE)
+    crash_some(simulation, 0.3, first=0)
+    simulation.run(simulation.plan.distances.consent * 1.5)
+    assert within(simulation, MINUTE - simulation.plan.distances.consent * 1.5)
+
+
 def test_a_thousand_nodes_that_start_together_and_know_thirty_seeds_find_each_other() -> None:
     simulation = Simulation(Plan(seed=1, nodes=1000, seeds=30, min_peers=10))
     assert within(simulation, MINUTE / 2)

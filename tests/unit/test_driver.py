@@ -14,28 +14,28 @@ NOTICES = [v.Ignored(0, name) for name in ("first", "second")]
 
 
 class Core:
-    """A store that fails at one event, at one effect, and at its first deadline."""
+    """A store that fails at one event, at one effect, and at the first of two deadlines that are due together."""
 
     def __init__(self) -> None:
-        self.deadlines = [0.0, 0.0]
+        self.due = [v.TimerFired(v.Timer.UPKEEP, 0, number) for number in range(2)]
         self.over = asyncio.Event()
 
     def dispatch(self, event: v.Event, now: float) -> list[v.Effect]:
         if event == BROKEN:
             raise KeyError("transition")
+        if isinstance(event, v.TimerFired):
+            if not event.key:
+                raise ValueError("deadline")
+            self.over.set()
+            return []
         no_such_connection = v.CloseChannel(1, 1)
         return [NOTICES[0], no_such_connection, NOTICES[1]]
 
     def deadline(self) -> float | None:
-        return self.deadlines[0] if self.deadlines else None
+        return 0.0 if self.due else None
 
-    def expire(self, now: float) -> list[v.Effect]:
-        if len(self.deadlines) == 2:
-            self.deadlines.pop()
-            raise ValueError("deadline")
-        self.deadlines.clear()
-        self.over.set()
-        return []
+    def next_due(self, now: float) -> v.TimerFired | None:
+        return self.due.pop(0) if self.due else None
 
 
 async def test_a_bug_takes_nothing_else_with_it() -> None:
@@ -48,4 +48,4 @@ async def test_a_bug_takes_nothing_else_with_it() -> None:
     driver.dispatch(WHOLE)
     assert notices == NOTICES
     await asyncio.wait_for(core.over.wait(), 5)
-    assert bugs == ["bug around DialCancelled", "bug around CloseChannel", "bug around deadlines"]
+    assert bugs == ["bug around DialCancelled", "bug around CloseChannel", "bug around TimerFired"]

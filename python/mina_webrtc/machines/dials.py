@@ -36,6 +36,7 @@ class Dials:
             raise LocalProtocolError(f"dial {dial} was requested twice")
         self._slots[dial] = slot
         slot.dials.append(dial)
+        slot.wanted = True
 
     def leave(self, dial: int) -> Slot | None:
         """The caller went away: its slot, None when the dial was answered before."""

@@ -231,7 +231,7 @@ class Gossip:
         if verdict is False:
             self._refused += 1
             failure = Failure(Stage.CLOSED, "bad_item", f"an item of {held.channel.label} was refused", Fault.PEER)
-            for peer in held.senders.values():
+            for peer in dict.fromkeys(held.senders.values()):
                 effects += self._core.expel(peer, failure, now)
         elif held.name is not None and not desk.seen.knows(held.name):
             if verdict:

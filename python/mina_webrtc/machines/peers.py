@@ -107,8 +107,9 @@ class Peers(Connections):
     def on(self, event: Event, now: float) -> Effects:
         """What is to be done about `event`; `now` in seconds on any clock that does not go back."""
         effects = self._followers.settle(self.give(event, now), now)
-        while self._upkeep.stirred:
-            effects += self._followers.settle(self._tend(now), now)
+        while self._relayed.stirred or self._upkeep.stirred:
+            tend = self._relayed.tend if self._relayed.stirred else self._tend
+            effects += self._followers.settle(tend(now), now)
         return effects
 
     @property
@@ -178,6 +179,7 @@ class Peers(Connections):
         address, peer = event.address, event.address.peer
         slot = self._slots.get(peer)
         if slot is not None and slot.ready is not None:
+            slot.wanted = True
             return [DialSucceeded(event.dial, slot.ready, peer)]
         if self._upkeep.scores.banned(peer, now):
             return [DialFailed(event.dial, Failure(Stage.ADDRESS, "banned", BANNED))]

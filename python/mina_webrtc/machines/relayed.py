@@ -124,6 +124,8 @@ class RelayedOffers:
         """Relay's connection → the offer that we owe it an answer to."""
         self._next_signal = -1
         self._polls = Polls()
+        self.stirred = False
+        """Something has happened after which `tend` may find something to do."""
         self._through: dict[int, PeerId] = {}
         self._counts: Counter[PeerId] = Counter()
 
@@ -138,7 +140,9 @@ class RelayedOffers:
         }
 
     def tend(self, now: float) -> Effects:
-        """Takes up what relays have open for us, as far as we want it now."""
+        """Takes up what relays have open for us, as far as we want it now. Called when everything that an event led to
+        has been followed: until then a connection may be over that is still in the books here."""
+        self.stirred = False
         effects: Effects = []
         for conn in list(self._polls.silent):
             if not self._core.has_room:
@@ -156,7 +160,8 @@ class RelayedOffers:
     def patience_over(self, now: float) -> Effects:
         """The SEEK timer fired: relays that have found nobody yet count no longer, others may be asked."""
         self._polls.forget(now)
-        return self._polls.arm() + self.tend(now)
+        self.stirred = True
+        return self._polls.arm()
 
     def gone(self, conn: int, now: float) -> Effects:
         """A connection is over, ready or not: what went through it ends, and so does what it was itself."""
@@ -224,7 +229,8 @@ class RelayedOffers:
         self._polls.asked[word.conn] = None
         if any(bid.relay == word.conn and not bid.named for bid in self._bids.values()):
             return self._seek(word.conn, now)
-        return self.tend(now)
+        self.stirred = True
+        return []
 
     def found(self, word: TargetFound, now: float) -> Effects:
         """The relay names a target: offer or refusal."""
@@ -327,7 +333,8 @@ class RelayedOffers:
         came = self._came.pop(signal)
         effects = [] if came.conn is None else self._core.give(AnswerSent(came.conn), now)
         self._polls.silent[word.conn] = None
-        return effects + self.tend(now)
+        self.stirred = True
+        return effects
 
     # ------------------------------------------------------------ wiring
 
@@ -354,7 +361,8 @@ class RelayedOffers:
 
     def _joined(self, effect: PeerReady, now: float) -> tuple[bool, Effects]:
         self._polls.silent[effect.conn] = None
-        return True, self._unneeded(effect.peer, now) + self.tend(now)
+        self.stirred = True
+        return True, self._unneeded(effect.peer, now)
 
     def _unneeded(self, peer: PeerId, now: float) -> Effects:
         """Ends what waits for a relay to name a peer that has come by itself."""
@@ -362,4 +370,5 @@ class RelayedOffers:
         return [effect for conn in waiting for effect in self._core.cut(conn, CAME, now)]
 
     def _ended(self, effect: PeerClosed | AttemptFailed, now: float) -> tuple[bool, Effects]:
-        return True, self.gone(effect.conn, now) + self.tend(now)
+        self.stirred = True
+        return True, self.gone(effect.conn, now)

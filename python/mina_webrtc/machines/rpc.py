@@ -11,6 +11,9 @@ The peer's misbehaviour raises `RemoteProtocolError`; `peer` closes the connecti
 
 Large messages are answers: they are received only while the peer owes us one. A request has at most 64 KiB.
 
+An answer that nobody waits for any more is still owed, and counts (§7); a peer that never gives it is no use, and its
+connection ends.
+
 Bounds: at most `max_pending_requests` unanswered in each direction. As many handlers and unsent answers together are
 allowed; further requests wait their turn, so a peer that asks and does not read makes us hold no more than that.
 """
@@ -22,6 +25,7 @@ from msgspec.structs import replace
 
 from mina_webrtc.errors import BinProtError, LocalProtocolError, RemoteProtocolError
 from mina_webrtc.machines.channel import Clear, Lane, Unopened, Way
+from mina_webrtc.machines.part import Stalled
 from mina_webrtc.machines.state import Attempt
 from mina_webrtc.machines.vocab import (
     AbandonRequest,
@@ -103,11 +107,11 @@ class Requests(Struct, frozen=True):
             case RequestMade():
                 return self._ask(event, now)
             case RequestCancelled(request=request):
-                return self._abandon(request)
+                return self._abandon(request, now)
             case RequestHandled(rpc_id=rpc_id, body=body):
                 return self._handled(rpc_id, body, now)
             case TimerFired(timer=Timer.RPC_REPLY, key=key):
-                return self._timed_out(key)
+                return self._timed_out(key, now)
             case TimerFired(timer=Timer.HANDLER, key=key):
                 return self._handler_timed_out(key, now)
             case ChannelOpened() | TimerFired():
@@ -120,8 +124,9 @@ class Requests(Struct, frozen=True):
         conn = self.link.conn
         effects = self.lane.release()
         for ours in self.asked:
+            effects.append(CancelTimer(Timer.RPC_REPLY, conn, ours.id))
             if ours.request is not None:
-                effects += [CancelTimer(Timer.RPC_REPLY, conn, ours.id), FailRequest(ours.request, "closed")]
+                effects.append(FailRequest(ours.request, "closed"))
         for theirs in self.asking:
             if theirs.body is None:
                 effects += [CancelTimer(Timer.HANDLER, conn, theirs.id), AbandonRequest(conn, theirs.id)]
@@ -160,9 +165,9 @@ class Requests(Struct, frozen=True):
         self._examine(response)
         after = replace(self, asked=tuple(asked for asked in self.asked if asked is not ours))
         expect = [] if after.asked else [Expect(self.link.conn, Channel.RPC, False)]
-        if ours.request is None:
-            return after, [*expect, Ignored(self.link.conn, "RpcResponse")]
         cancel = CancelTimer(Timer.RPC_REPLY, self.link.conn, ours.id)
+        if ours.request is None:
+            return after, [*expect, cancel, Ignored(self.link.conn, "RpcResponse")]
         return after, [*expect, cancel, CompleteRequest(ours.request, response.body)]
 
     def _examine(self, response: RpcResponse) -> None:
@@ -174,22 +179,26 @@ class Requests(Struct, frozen=True):
         except BinProtError as error:
             raise RemoteProtocolError(f"not a list of peers: {error}") from error
 
-    def _abandon(self, request: int) -> RpcStep:
+    def _abandon(self, request: int, now: float) -> RpcStep:
         ours = next((asked for asked in self.asked if asked.request == request), None)
         if ours is None:
             return self, [Ignored(self.link.conn, "RequestCancelled")]
-        return self._orphan(ours), [CancelTimer(Timer.RPC_REPLY, self.link.conn, ours.id)]
+        return self._orphan(ours, now)
 
-    def _timed_out(self, id_: int) -> RpcStep:
-        ours = next((asked for asked in self.asked if asked.id == id_ and asked.request is not None), None)
-        if ours is None or ours.request is None:
+    def _timed_out(self, id_: int, now: float) -> RpcStep:
+        ours = next((asked for asked in self.asked if asked.id == id_), None)
+        if ours is None:
             return self, [Ignored(self.link.conn, "TimerFired")]
-        return self._orphan(ours), [FailRequest(ours.request, "timeout")]
+        if ours.request is None:
+            raise Stalled(f"request {id_}, a {ours.kind.name}, was never answered")
+        after, effects = self._orphan(ours, now)
+        return after, [*effects, FailRequest(ours.request, "timeout")]
 
-    def _orphan(self, ours: Asked) -> Requests:
+    def _orphan(self, ours: Asked, now: float) -> RpcStep:
         # §7: it counts until the peer answers, as it does on the peer's side
         asked = tuple(replace(asked, request=None) if asked is ours else asked for asked in self.asked)
-        return replace(self, asked=asked)
+        timer = SetTimer(Timer.RPC_REPLY, self.link.conn, ours.id, now + self.link.settings.stalled)
+        return replace(self, asked=asked), [timer]
 
     # ------------------------------------------------------------ theirs
 

@@ -25,7 +25,7 @@ class GivenWay(Struct, frozen=True):
 class Slot:
     """All connections with one peer id. It exists while any of them does, and takes one place of the capacity."""
 
-    __slots__ = ("dials", "given_way", "incoming", "outgoing", "peer", "ready")
+    __slots__ = ("dials", "given_way", "incoming", "outgoing", "peer", "ready", "wanted")
 
     def __init__(self, peer: PeerId) -> None:
         self.peer = peer
@@ -37,6 +37,8 @@ class Slot:
         self.dials: list[int] = []
         """Callers that wait. Empty when there is a ready connection."""
         self.given_way: GivenWay | None = None
+        self.wanted = False
+        """Somebody here has dialled the peer, whichever side's offer came through then."""
 
     @property
     def empty(self) -> bool:

@@ -5,7 +5,8 @@ The peer asks (`giver`):  SILENT → PRODUCING → SENT → PRODUCING → … �
 
 A part that is OWED has a deadline. HELD is an open wait: the next part is asked for when the application wants it, so
 who reads slowly holds one part. The wire has no word for giving up: a stream that nobody waits for any more is LAPSED,
-counts against the limit of one, and its parts are asked for and ignored until it ends.
+counts against the limit of one, and its parts are asked for and ignored until it ends; for each the peer has a longer
+deadline, after which the connection ends.
 
 The application's producer is pulled when the peer asks and everything before is on the wire: neither a peer that does
 not ask nor one that does not read makes us hold more than one part. Both have a deadline, and so has the producer; a
@@ -25,7 +26,7 @@ from msgspec.structs import replace
 
 from mina_webrtc.errors import BinProtError, RemoteProtocolError
 from mina_webrtc.machines.channel import Clear
-from mina_webrtc.machines.part import Effects
+from mina_webrtc.machines.part import Effects, Stalled
 from mina_webrtc.machines.part import Part as Machine
 from mina_webrtc.machines.vocab import (
     CancelTimer,
@@ -134,7 +135,7 @@ class Streaming(Machine, frozen=True, kw_only=True):
             case PartWanted(request=request):
                 return self._want(request, now)
             case StreamCancelled(request=request):
-                return self._cancel(request)
+                return self._cancel(request, now)
             case PartMade(stream=stream, part=part):
                 return self._made(stream, part, now)
         after, effects = super().on(event, now)
@@ -143,7 +144,7 @@ class Streaming(Machine, frozen=True, kw_only=True):
     def heard(self, message: Message, now: float) -> tuple[Self, Effects]:
         match message:
             case StreamResponse(id_, part) if self.asker is not Asker.SILENT and id_ == self.id:
-                return self._ended() if part is None else self._came(message, part)
+                return self._ended() if part is None else self._came(message, part, now)
             case StreamRequest(id_, state_hash):
                 return self._asked(id_, state_hash, now)
             case StreamNext(id_) if id_ == self.theirs and self.giver is Giver.SENT:
@@ -155,7 +156,9 @@ class Streaming(Machine, frozen=True, kw_only=True):
     def expired(self, timer: Timer, now: float) -> tuple[Self, Effects]:
         match timer:
             case Timer.STREAM_PART if self.asker is Asker.OWED:
-                return replace(self, asker=Asker.LAPSED), [FailStream(self.request, "timeout")]
+                return replace(self, asker=Asker.LAPSED), [self._patience(now), FailStream(self.request, "timeout")]
+            case Timer.STREAM_PART if self.asker is Asker.LAPSED:
+                raise Stalled(f"no part {self.came.kind.name} of stream {self.id} has come")
             case Timer.STREAM_MADE if self.giver is Giver.PRODUCING:
                 return self._end(f"no part within {self.link.settings.handler_timeout:g} s")
             case Timer.STREAM_NEXT if self.giver in (Giver.SENT, Giver.QUEUED):
@@ -164,7 +167,7 @@ class Streaming(Machine, frozen=True, kw_only=True):
 
     def release(self) -> Effects:
         effects = self.lane.release()
-        if self.asker is Asker.OWED:
+        if self.asker in (Asker.OWED, Asker.LAPSED):
             effects.append(self._disarm(Timer.STREAM_PART))
         if self.asker in (Asker.OWED, Asker.HELD):
             effects.append(FailStream(self.request, "closed"))
@@ -181,6 +184,9 @@ class Streaming(Machine, frozen=True, kw_only=True):
 
     def _arm(self, timer: Timer, at: float) -> SetTimer:
         return SetTimer(timer, self.link.conn, 0, at)
+
+    def _patience(self, now: float) -> SetTimer:
+        return self._arm(Timer.STREAM_PART, now + self.link.settings.stalled)
 
     # ------------------------------------------------------------ ours
 
@@ -204,15 +210,15 @@ class Streaming(Machine, frozen=True, kw_only=True):
         after, effects = self.say(StreamNext(self.id), asker=Asker.OWED)
         return after, [self._arm(Timer.STREAM_PART, now + self.timeout), self._expect(True), *effects]
 
-    def _cancel(self, request: int) -> tuple[Self, Effects]:
+    def _cancel(self, request: int, now: float) -> tuple[Self, Effects]:
         if self.asker not in (Asker.OWED, Asker.HELD) or request != self.request:
             return self.ignore("StreamCancelled")
         if self.asker is Asker.OWED:
-            return replace(self, asker=Asker.LAPSED), [self._disarm(Timer.STREAM_PART)]
+            return replace(self, asker=Asker.LAPSED), [self._patience(now)]
         after, effects = self.say(StreamNext(self.id), asker=Asker.LAPSED)
-        return after, [self._expect(True), *effects]
+        return after, [self._patience(now), self._expect(True), *effects]
 
-    def _came(self, message: Message, part: Part) -> tuple[Self, Effects]:
+    def _came(self, message: Message, part: Part, now: float) -> tuple[Self, Effects]:
         if self.asker is Asker.HELD:
             raise self.unexpected(message)  # §7: each part is asked for
         try:
@@ -225,15 +231,17 @@ class Streaming(Machine, frozen=True, kw_only=True):
             return after, [self._disarm(Timer.STREAM_PART), self._expect(False), told]
         ignored = Ignored(self.link.conn, "StreamResponse")
         if came.over:
-            return replace(self, came=came, asker=Asker.SILENT), [self._expect(False), ignored]
+            over = [self._disarm(Timer.STREAM_PART), self._expect(False)]
+            return replace(self, came=came, asker=Asker.SILENT), [*over, ignored]
         after, effects = self.say(StreamNext(self.id), came=came)
-        return after, [ignored, *effects]
+        return after, [self._patience(now), ignored, *effects]
 
     def _ended(self) -> tuple[Self, Effects]:
         """The peer has nothing, or nothing more."""
         after = replace(self, asker=Asker.SILENT)
         if self.asker is Asker.LAPSED:
-            return after, [self._expect(False), Ignored(self.link.conn, "StreamResponse")]
+            over = [self._disarm(Timer.STREAM_PART), self._expect(False)]
+            return after, [*over, Ignored(self.link.conn, "StreamResponse")]
         if self.came == START:
             told: DeliverPart | FailStream = DeliverPart(self.request, None, True)
         else:

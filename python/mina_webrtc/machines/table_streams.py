@@ -7,7 +7,7 @@ QUEUED and ENDING. `crossing`: the peer may not have learnt yet that we ended it
 
 from __future__ import annotations
 
-from mina_webrtc.machines.table import STAY, Cause, Move, Outcome, Table
+from mina_webrtc.machines.table import END, STAY, Cause, Move, Outcome, Table
 
 LATE, PEER = Cause.LATE, Cause.PEER
 
@@ -68,6 +68,7 @@ ASKER: Table = _rows(
             "Response part": STAY,
             "Response last": _to("SILENT"),
             "Response None": _to("SILENT"),
+            "TimerFired STREAM_PART": END,
             "ask": STAY,
         },
     },

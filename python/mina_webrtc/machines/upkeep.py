@@ -11,9 +11,7 @@
   peers for a while. Seeds are few: where each newcomer takes as many of their places as it misses peers, the last ones
   find all of them full.
 - Of the peers that it looks for, at most half (and three) may come through one teller that is not a seed.
-- Above 80 % of the maximum it drops one peer at a time, never a seed nor one it dialled: of the best represented
-  network (IPv4 /16, IPv6 /32) the one that came last. Who was there long stays, so that newcomers take the places of
-  newcomers; and many from one network take each other's.
+- When it is nearly full it makes room (`room`), never at the cost of a seed or of a peer that was dialled here.
 
 Without a minimum and without seeds it does none of this but making room.
 """
@@ -21,8 +19,7 @@ Without a minimum and without seeds it does none of this but making room.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from ipaddress import ip_address
+from collections.abc import Iterable, Iterator, Mapping
 from math import inf
 from typing import TypeVar
 
@@ -33,6 +30,7 @@ from mina_webrtc.machines.chance import Chance
 from mina_webrtc.machines.keeping import Known, Origin
 from mina_webrtc.machines.known import KnownAddresses
 from mina_webrtc.machines.peer import Success
+from mina_webrtc.machines.room import Room
 from mina_webrtc.machines.scores import Scores
 from mina_webrtc.machines.slots import Slot
 from mina_webrtc.machines.state import Attempt, State
@@ -53,8 +51,6 @@ Effects = list[Effect]
 
 T = TypeVar("T")
 
-FULL = 0.8
-"""Share of the maximum above which room is made (§6)."""
 MAX_ASKED = 2
 """Peers asked for addresses at a time."""
 ANCHORS = 2
@@ -98,10 +94,9 @@ class Upkeep:
         self.scores = Scores(keeping.ban, keeping.max_source_faults)
         self.stirred = False
         """Something has happened that may call for a plan."""
-        self._since: dict[int, float] = {}
+        self._room = Room(settings)
         self._asked: dict[int, float] = {}
         self._asking: set[int] = set()
-        self._room_at: float | None = None
         self._armed: float | None = None
         self._anchored_at = -inf
         """When a seed was last chosen to be dialled."""
@@ -130,7 +125,7 @@ class Upkeep:
     def peer_ready(self, link: Attempt, now: float) -> Effects:
         """A peer has authenticated and is taken."""
         self.stirred = True
-        self._since[link.conn] = now
+        self._room.came(link, now)
         if link.address is not None:
             return [] if isinstance(link.address.method, Relayed) else self.known.succeeded(link.address, now)
         return self.known.claim(link.claim, now) if link.claim is not None else []
@@ -138,7 +133,7 @@ class Upkeep:
     def peer_gone(self, link: Attempt, failure: Failure, now: float, *, replaced: bool) -> Effects:
         """A ready peer's connection is over; `replaced` by another one with the same peer."""
         self.stirred = True
-        del self._since[link.conn]
+        self._room.gone(link, now)
         self._asked.pop(link.conn, None)
         self._asking.discard(link.conn)
         if replaced:
@@ -167,7 +162,11 @@ class Upkeep:
     def plan(self, now: float) -> Plan:
         """What is to be done now; `arm` is called when it has been."""
         dials = self._dials(now)
-        return Plan(self._drop(now), dials, self._ask(now) if self.missing() > len(dials) else [])
+        return Plan(
+            self._room.drop(len(self._ready), self._guests(), now),
+            dials,
+            self._ask(now) if self.missing() > len(dials) else [],
+        )
 
     def arm(self, now: float) -> Effects:
         """When to look again."""
@@ -185,7 +184,7 @@ class Upkeep:
 
     def _moments(self, now: float) -> list[float]:
         """What is due and not done now waits for another event: a dial that ends, an answer, a peer that goes."""
-        moments = [] if self._room_at is None else [self._room_at]
+        moments = [] if self._room.due is None else [self._room.due]
         if self._own_dials() < self._keeping.max_dials:
             seeds_at = self._seeds_at()
             moments += [self._due(known, seeds_at) for known in self._candidates()]
@@ -241,9 +240,10 @@ class Upkeep:
         return self._anchored_at + PATIENCE if self._anchors() >= ANCHORS else -inf
 
     def _anchorless(self) -> bool:
-        """Whether a connection to a seed is missing, and room for it is not."""
-        seeds = self.known.seeds
-        return bool(seeds) and seeds.isdisjoint(self._ready) and seeds.isdisjoint(self._dialled) and self.has_room()
+        """Whether a connection to a seed is missing, and room for it is not; as for `missing`, offers of others do not
+        count."""
+        seeds, room = self.known.seeds, self.taken() < self._settings.max_peers
+        return bool(seeds) and seeds.isdisjoint(self._ready) and seeds.isdisjoint(self._dialled) and room
 
     def _candidates(self) -> list[Known]:
         """What could be dialled, now or later, and is wanted: seeds only where nothing but a seed is missing."""
@@ -301,36 +301,12 @@ class Upkeep:
 
     # ------------------------------------------------------------ making room
 
-    def _drop(self, now: float) -> int | None:
-        """§6: above 80 % of the maximum. The reference drops a random peer; there whoever connects most often wins."""
-        if len(self._ready) <= max(FULL * self._settings.max_peers, self._settings.min_peers):
-            self._room_at = None
-            return None
-        due = self._room_at is not None and self._room_at <= now
-        if due or self._room_at is None:
-            self._room_at = now + self._keeping.room_interval
-        if not due:
-            return None
-        guests = [link for link in (self._states[conn].link for conn in self._ready.values()) if self._guest(link)]
-        crowd = Counter(network(link.source) for link in guests)
-        oldest = now - self._keeping.room_age
-        going = [link for link in guests if self._since[link.conn] <= oldest]
-        going.sort(key=lambda link: (crowd[network(link.source)], self._since[link.conn], link.conn))
-        return going[-1].conn if going else None
-
-    def _guest(self, link: Attempt) -> bool:
-        return not link.outgoing and link.peer not in self.known.seeds
-
-
-def network(source: str | None) -> str:
-    """What addresses of one owner have in common: IPv4 /16, IPv6 /32; a relay stands for itself."""
-    try:
-        ip = ip_address(source or "")
-    except ValueError:
-        return source or ""
-    mapped = getattr(ip, "ipv4_mapped", None)
-    packed = (mapped or ip).packed
-    return packed[: 2 if len(packed) == 4 else 4].hex()
+    def _guests(self) -> Iterator[Attempt]:
+        """Peers that nobody here asked for."""
+        for conn in self._ready.values():
+            link = self._states[conn].link
+            if not (link.outgoing or self._slots[link.peer].wanted or link.peer in self.known.seeds):
+                yield link
 
 
 def _teller(link: Attempt) -> PeerId | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from mina_webrtc.errors import (
@@ -143,6 +143,7 @@ class Driver:
             self._timer.cancel()
         for conn in list(self._links):
             self._close_connection(v.CloseConnection(conn))
+        self._keys.close()
         closed = ClosedError("the node was closed")
         waiting: list[asyncio.Future[Any]] = [*self._dials.values(), *self._signals.values()]
         for future in waiting:
@@ -175,18 +176,11 @@ class Driver:
         self._arm()
 
     def _step(self, event: v.Event) -> None:
-        now = self._loop.time()
-        self._act(type(event).__name__, lambda: self._store.dispatch(event, now))
-
-    def _act(self, subject: str, transition: Callable[[], Sequence[v.Effect]]) -> None:
         try:
-            effects = transition()
+            effects = self._store.dispatch(event, self._loop.time())
         except Exception as error:
-            self._bug(subject, error)
+            self._bug(type(event).__name__, error)
             return
-        self._perform(effects)
-
-    def _perform(self, effects: Sequence[v.Effect]) -> None:
         for effect in effects:
             try:
                 if isinstance(effect, v.Notice):
@@ -209,13 +203,11 @@ class Driver:
             self._timer = self._loop.call_at(deadline, self._expire)
 
     def _expire(self) -> None:
+        self._timer = None
         now = self._loop.time()
-        self._draining = True
-        try:
-            self._act("deadlines", lambda: self._store.expire(now))
-        finally:
-            self._draining = False
-        self._drain()
+        while (event := self._store.next_due(now)) is not None:
+            self.dispatch(event)
+        self._arm()
 
     # ------------------------------------------------------------ transport
 
@@ -241,8 +233,9 @@ class Driver:
         except (SdpError, TransportError) as error:
             self.dispatch(v.SdpFailed(link.conn, isinstance(error, SdpError), str(error)))
             return
-        self._keys.own(link.conn, link.transport.fingerprints)
-        self.dispatch(event(link.conn, sdp))
+        if link.live:  # or nobody would say that these are ours no longer
+            self._keys.own(link.conn, link.transport.fingerprints)
+            self.dispatch(event(link.conn, sdp))
 
     def _set_answer(self, effect: v.SetAnswer) -> None:
         link = self._links[effect.conn]

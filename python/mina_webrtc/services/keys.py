@@ -19,7 +19,7 @@ from mina_webrtc.wire.signal import EncryptedAnswer, EncryptedOffer, Offer, P2pC
 _nonces: set[tuple[PublicKey, bytes]] = set()
 """Who sealed an auth with which nonce, for connections that are live or pending."""
 _fingerprints: Counter[tuple[PublicKey, str]] = Counter()
-"""Whose live or pending connections use which DTLS fingerprint."""
+"""Whose live or pending connections use which DTLS fingerprint, or their next ones would."""
 
 
 class Keys:
@@ -31,6 +31,8 @@ class Keys:
         self._ciphers: dict[int, Cipher] = {}
         self._sealed: dict[int, list[bytes]] = {}
         self._own: dict[int, tuple[str, ...]] = {}
+        self._latest: tuple[str, ...] = ()
+        """Those of the newest certificate, also while no connection uses it."""
 
     def seal_auth(self, conn: int, peer: PublicKey, auth: ConnectionAuth) -> bytes:
         """Our 92 bytes; their nonce is remembered until `forget`. Raises `NonContributoryKeyError`."""
@@ -70,10 +72,14 @@ class Keys:
         return EncryptedAnswer.seal(Cipher(self._secret, offerer), response).data
 
     def own(self, conn: int, fingerprints: tuple[str, ...]) -> None:
-        """Remembers the DTLS fingerprints of a connection until `forget`."""
+        """Remembers the DTLS fingerprints of a connection until `forget`, and the newest ones until `close`."""
         self._disown(conn)
         self._own[conn] = fingerprints
-        _fingerprints.update((self._self, fingerprint) for fingerprint in fingerprints)
+        self._count(fingerprints, 1)
+        if fingerprints != self._latest:
+            self._count(fingerprints, 1)
+            self._count(self._latest, -1)
+            self._latest = fingerprints
 
     def is_own(self, sdp: str) -> bool:
         """Whether a remote SDP carries a fingerprint of ours (§3). An unreadable SDP does not."""
@@ -89,10 +95,18 @@ class Keys:
         _nonces.difference_update((self._self, nonce) for nonce in self._sealed.pop(conn, ()))
         self._disown(conn)
 
+    def close(self) -> None:
+        """There will be no connection any more."""
+        self._count(self._latest, -1)
+        self._latest = ()
+
     def _disown(self, conn: int) -> None:
-        for fingerprint in self._own.pop(conn, ()):
+        self._count(self._own.pop(conn, ()), -1)
+
+    def _count(self, fingerprints: tuple[str, ...], users: int) -> None:
+        for fingerprint in fingerprints:
             mine = (self._self, fingerprint)
-            _fingerprints[mine] -= 1
+            _fingerprints[mine] += users
             if not _fingerprints[mine]:
                 del _fingerprints[mine]
 

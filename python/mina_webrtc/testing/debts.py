@@ -20,6 +20,7 @@ from mina_webrtc.wire.messages import Rpc
 GUIDES = {Guide.INTRODUCED: Timer.DISCOVERED, Guide.RESTING: Timer.REST}
 STREAMS: dict[Enum, Timer] = {
     Asker.OWED: Timer.STREAM_PART,
+    Asker.LAPSED: Timer.STREAM_PART,
     Giver.PRODUCING: Timer.STREAM_MADE,
     Giver.SENT: Timer.STREAM_NEXT,
     Giver.QUEUED: Timer.STREAM_NEXT,
@@ -87,6 +88,6 @@ def debts(state: State) -> frozenset[Name]:
 
 
 def _requests(conn: int, requests: Requests) -> set[Name]:
-    waiting = {(Timer.RPC_REPLY, conn, asked.id) for asked in requests.asked if asked.request is not None}
+    waiting = {(Timer.RPC_REPLY, conn, asked.id) for asked in requests.asked}
     handled = [asking for asking in requests.asking if asking.body is None and asking.kind is not Rpc.INITIAL_PEERS]
     return waiting | {(Timer.HANDLER, conn, asking.id) for asking in handled}

@@ -159,7 +159,8 @@ class Traffic(Events):
 
 
 class Broadcasts(Events):
-    """Items of all kinds, from honest nodes right ones and such as lead nowhere, from rogues also wrong ones."""
+    """Items of all kinds, from honest nodes right ones and such as lead nowhere, from rogues also wrong ones, which all
+    of them may send together."""
 
     def happen(self) -> None:
         nodes = [node for node in self.simulation.nodes if node.alive]
@@ -171,6 +172,9 @@ class Broadcasts(Events):
         payload = kinds[self.chance.below(len(kinds))] + b"%d " % self.simulation.network.count()
         if topic is Topic.BEST_TIP and not self.chance.below(4):
             payload += bytes(200_000)
+        rogues = [other for other in nodes if not other.honest]
+        together = VERDICTS[payload[:1]] is False and self.chance.below(2)
         for _ in range(1 if self.chance.below(64) else 40):
-            node.items.broadcast(topic.channel, payload)
+            for sender in rogues if together else [node]:
+                sender.items.broadcast(topic.channel, payload)
             payload += b"."

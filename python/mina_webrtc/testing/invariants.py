@@ -50,6 +50,8 @@ class Watch:
         self._signals: dict[int, float] = {}
         self._owed: dict[int, tuple[State, frozenset[Name]]] = {}
         """Deadlines by connection, and the state that calls for them."""
+        self._touched: set[int] = set()
+        """Connections that were concerned by what has happened since all was examined."""
         self._others: dict[int, SimNode] = {}
         """Who is at the other end of a ready connection."""
         self._seeds: set[PeerId] = set()
@@ -91,9 +93,9 @@ class Watch:
             v.CloseStream: lambda effect: self._right(self.streams.closed(effect)),
         }
 
-    def stepped(self, event: v.Event | None, effects: Iterable[v.Effect]) -> None:
-        """After a step: `event` is None when deadlines have passed. Raises `Violation`."""
-        asked = self._events.get(type(event)) if event is not None else None
+    def stepped(self, event: v.Event, effects: Iterable[v.Effect]) -> None:
+        """After a step. Raises `Violation`."""
+        asked = self._events.get(type(event))
         if asked is not None:
             asked(event)
         told = self._effects
@@ -101,8 +103,13 @@ class Watch:
             check = told.get(type(effect))
             if check is not None:
                 check(effect)
-        for conn in _touched(event, effects):
+        self._touched |= _touched(event, effects)
+        due = self._node.store.deadline()
+        if due is not None and due <= self._node.now:
+            return  # the others that are due fire at this very moment
+        for conn in self._touched:
             self._touch(conn)
+        self._touched.clear()
         if self._thorough:
             self.examine()
 
@@ -172,7 +179,7 @@ class Watch:
         dialling = any(entry["outgoing"] for entry in state["attempts"])
         if not self._seeds or dialling or not self._seeds.isdisjoint(self.ready):
             return
-        room = len(self._opened) < self._node.settings.max_peers
+        room = len(self.ready) < self._node.settings.max_peers
         if room and not any(timer in (Timer.UPKEEP, Timer.YIELD) for timer, _, _ in armed):
             self._fail("no seed is connected, and none will be dialled")
 
@@ -284,7 +291,7 @@ class Watch:
         raise Violation(f"node {node.host} at {node.network.clock.now:.3f} s: {what}")
 
 
-def _touched(event: v.Event | None, effects: Iterable[v.Effect]) -> set[int]:
+def _touched(event: v.Event, effects: Iterable[v.Effect]) -> set[int]:
     """The connections that a step concerned."""
     conns = {getattr(effect, "conn", None) for effect in effects}
     conns.add(getattr(event, "conn", None))

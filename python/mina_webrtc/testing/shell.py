@@ -61,7 +61,7 @@ class SimNode:
         self.items = SimItems(self)
         self.application = Application(self)
         self.watch: Watch | None = None
-        self.on_step: Callable[[SimNode, v.Event | None, Sequence[v.Effect]], None] | None = None
+        self.on_step: Callable[[SimNode, v.Event, Sequence[v.Effect]], None] | None = None
         self.times: array[int] | None = None
         """Nanoseconds of each transition with its effects, when somebody measures."""
         self._own: set[str] = set()
@@ -164,15 +164,15 @@ class SimNode:
             while queue:
                 event = queue.popleft()
                 conn = getattr(event, "conn", 0)
-                if conn in self.ends or not conn:
+                if conn in self.ends or not conn or type(event) is v.TimerFired:
                     self._step(event)
         finally:
             self._draining = False
         self._arm()
 
-    def _step(self, event: v.Event | None) -> None:
+    def _step(self, event: v.Event) -> None:
         begin = thread_time_ns() if self.times is not None else 0
-        effects = self.store.expire(self.now) if event is None else self.store.dispatch(event, self.now)
+        effects = self.store.dispatch(event, self.now)
         performers = self.performers
         for effect in effects:
             perform = performers.get(type(effect))
@@ -180,7 +180,7 @@ class SimNode:
                 perform(effect)
             elif not isinstance(effect, v.Notice):
                 raise LocalProtocolError(f"nobody performs {type(effect).__name__}")
-        if self.times is not None and (event is not None or effects):
+        if self.times is not None:
             self.times.append(thread_time_ns() - begin)
         if self.on_step is not None:
             self.on_step(self, event, effects)
@@ -203,12 +203,10 @@ class SimNode:
             if wake != self._wake:
                 return
             self._wake = None
-        self._draining = True
-        try:
-            self._step(None)
-        finally:
-            self._draining = False
-        self._drain()
+        now = self.now
+        while (event := self.store.next_due(now)) is not None:
+            self.give(event)
+        self._arm()
 
     def _number(self) -> int:
         self._numbers += 1

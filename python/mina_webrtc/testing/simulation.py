@@ -243,7 +243,7 @@ class Simulation:
         draw = self.chance.below(16)
         return None if draw == 0 else 1000.0 if draw == 1 else 20.0 if draw == 2 else 0.02 * draw
 
-    def _stepped(self, node: SimNode, event: v.Event | None, effects: Sequence[v.Effect]) -> None:
+    def _stepped(self, node: SimNode, event: v.Event, effects: Sequence[v.Effect]) -> None:
         self.steps += 1
         told = f"{node.host}{type(event).__name__}{len(effects)}"
         self.trace = crc32(told.encode(), self.trace)

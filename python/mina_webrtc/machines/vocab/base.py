@@ -52,7 +52,7 @@ class Timer(Enum):
     CAUTION = "caution"
     """A channel to a peer without our mark has been open long enough to send first (§6)."""
     RPC_REPLY = "rpc_reply"
-    """The peer owes the answer to our request `key` (§7)."""
+    """The peer owes the answer to our request `key` (§7), whether or not somebody still waits for it."""
     HANDLER = "handler"
     """Our application owes the answer to the peer's request `key`."""
     STREAM_PART = "stream_part"

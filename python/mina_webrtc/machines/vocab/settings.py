@@ -38,6 +38,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How long first messages wait on channels 1–8 towards a peer without our mark (§6)."""
     handler_timeout: float
     """How long the application may take to answer a request."""
+    stalled: float
+    """How long a peer may take that owes an answer, or a part, that nobody waits for any more."""
     stream_idle: float
     """How long a peer may take to receive a part that it asked for, and to ask for the next one."""
     max_trees: int
