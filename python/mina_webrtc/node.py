@@ -6,7 +6,9 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from enum import Enum
+from math import inf
 from pathlib import Path
 from time import perf_counter
 from types import MappingProxyType, TracebackType
@@ -96,18 +98,19 @@ class Peer:
         """Asks the peer (protocol.md §7). `body` holds the bin_prot fields of the request's variant.
 
         Returns the answer's body, None when the peer does not have it. `timeout` in seconds, by default the one of §7.
-        Raises `RequestError` (`timeout`, `too_many_requests`, `closed`, …).
+        Raises `RequestError` (`timeout`, `too_many_requests`, `closed`, …), `ValueError` for a timeout that is none.
         """
         kind = Rpc(rpc)
-        return await self._driver.requests.ask(self.conn, kind, body, kind.timeout if timeout is None else timeout)
+        wait = _seconds(kind.timeout if timeout is None else timeout)
+        return await self._driver.requests.ask(self.conn, kind, body, wait)
 
     async def stream_staged_ledger(self, state_hash: bytes, timeout: float = PART_TIMEOUT) -> PartStream | None:
         """Asks the peer for the staged ledger at a block, in parts (protocol.md §7); one stream per peer at a time.
 
         Returns the parts, which are then asked for one by one, or None when the peer does not have it. `timeout` in
-        seconds, for each part. Raises `RequestError`.
+        seconds, for each part. Raises `RequestError`, `ValueError` for a timeout that is none.
         """
-        return await self._driver.streams.read(self.conn, state_hash, timeout)
+        return await self._driver.streams.read(self.conn, state_hash, _seconds(timeout))
 
     async def initial_peers(self, timeout: float | None = None) -> list[DialAddress | Libp2pAddress]:
         """Asks the peer for addresses of others. Claims: nobody has authenticated at them yet.
@@ -165,7 +168,6 @@ class Node:
         self._peers: dict[PeerId, Peer] = {}
         self._streams: WeakSet[EventStream] = WeakSet()
         self._marks: dict[int, dict[str, float]] = {}
-        self._paths: dict[int, v.IcePath] = {}
         self._handlers: dict[int, Handler] = {}
         self._interests: dict[Topic, Interest] = {}
         self._stream_handler: StreamHandler | None = None
@@ -347,18 +349,17 @@ class Node:
     async def _free(self) -> None:
         async with self._starting:
             pass  # what is being opened would be missed
-        driver, signaling = self._driver, self._signaling
-        if self._pages is not None:
-            await self._pages.close()
-        if signaling is not None:
-            await signaling.close()
-        if driver is not None:
-            await driver.close()
-        if self._db is not None:
-            await self._db.close()
-        self._peers.clear()
+        async with AsyncExitStack() as stack:  # in the opposite order, each whatever becomes of those before
+            stack.callback(self._told_all)
+            for part in (self._db, self._driver, self._signaling, self._pages):
+                if part is not None:
+                    stack.push_async_callback(part.close)
+
+    def _told_all(self) -> None:
+        over = v.Failure(v.Stage.CLOSED, "closed", "the node was closed")
+        for peer in list(self._peers.values()):
+            self._notice(v.PeerClosed(peer.conn, peer.id, over, False))
         self._marks.clear()
-        self._paths.clear()
         for stream in self._streams:
             stream.push(None)
 
@@ -372,24 +373,22 @@ class Node:
     def _notice(self, notice: v.Notice) -> None:
         now = perf_counter()  # uvloop's own clock counts whole milliseconds
         match notice:
-            case v.StateChanged(conn=conn, state=word) | v.Progressed(conn=conn, milestone=word) if word in _MARKS:
+            case v.StateChanged(conn=conn, state=word) if word in _MARKS:
                 self._marks.setdefault(conn, {}).setdefault(word, now)
-                if isinstance(notice, v.Progressed) and notice.path is not None:
-                    self._paths[conn] = notice.path
             case v.PeerReady():
                 self._ready(notice, now)
             case v.PeerClosed(peer=peer, replaced=False):
                 self._peers.pop(peer, None)
             case v.AttemptFailed(conn=conn):
                 self._marks.pop(conn, None)
-                self._paths.pop(conn, None)
         _record(notice)
         for stream in self._streams:
             stream.push(notice)
 
     def _ready(self, notice: v.PeerReady, now: float) -> None:
-        timings = _timings(self._marks.pop(notice.conn, {}), now)
-        path = self._paths.pop(notice.conn, None)
+        stats = self._running().transport_stats(notice.conn)
+        timings = _timings(self._marks.pop(notice.conn, {}), stats, now)
+        path = None if stats is None else stats.path
         known = self._peers.get(notice.peer)
         if known is not None:
             known.renew(notice, timings, path)
@@ -398,20 +397,25 @@ class Node:
             self._peers[notice.peer] = Peer(notice, timings, path, self._running(), limit)
 
 
-_MARKS = frozenset(
-    {"OfferSdpCreatePending", "AnswerSdpCreatePending", "OfferReady", "AnswerReady", "FinalizePending", "ice", "dtls"}
-)
+def _seconds(timeout: float) -> float:
+    if not 0 < timeout < inf:
+        raise ValueError(f"a timeout is a number of seconds above zero, not {timeout!r}")
+    return timeout
 
 
-def _timings(marks: dict[str, float], now: float) -> Timings:
+_MARKS = frozenset({"OfferSdpCreatePending", "AnswerSdpCreatePending", "OfferReady", "AnswerReady", "FinalizePending"})
+
+
+def _timings(marks: dict[str, float], stats: TransportStats | None, now: float) -> Timings:
     def at(*words: str) -> float:
         return next((marks[word] for word in words if word in marks), now)
 
     start = at("OfferSdpCreatePending", "AnswerSdpCreatePending")
     gathered = at("OfferReady", "AnswerReady")
     signalled = at("FinalizePending")
-    ice = max(at("ice"), signalled)
-    dtls = max(at("dtls"), ice)
+    # both happen in the transport, which reports them when the event loop comes to it
+    ice = max((stats and stats.ice_at) or signalled, signalled)
+    dtls = max((stats and stats.dtls_at) or ice, ice)
     return Timings(gathered - start, signalled - gathered, ice - signalled, dtls - ice, now - dtls, now - start)
 
 

@@ -378,9 +378,13 @@ async def test_an_auth_that_comes_after_the_deadline_is_too_late(start: NodeFact
     async with Rogue(ROGUE) as rogue:
         await rogue.dial(node.addresses[0])
         await rogue.theirs()
+        notices = node.events()
         await watch.next(AttemptFailed)
+        assert not rogue.closed.is_set()
+        rogue.transport.send([(0, rogue.honest_auth())])
         await rogue.closed.wait()
-        assert not node.peers
+    await node.close()
+    assert not [notice async for notice in notices if isinstance(notice, PeerReady)]
 
 
 # ---------------------------------------------------------------- channels 1–8

@@ -157,8 +157,8 @@ def node(
     """Run a node until SIGINT or SIGTERM.
 
     Prints the addresses at which others can dial it, one a line, then a line for each peer that comes or goes. A new
-    node knows nobody: with a --seed it joins the network and stays connected by itself; --peer dials once. SIGHUP
-    reads the TLS files again.
+    node knows nobody: with a --seed it joins the network and stays connected by itself; --peer dials once. With TLS,
+    SIGHUP reads its files again.
 
     \b
     Examples:
@@ -278,7 +278,7 @@ async def _serve(config: Config, peers: list[DialAddress], report: Report) -> No
 
     stop = asyncio.Event()
     async with Node(config) as node:
-        _on_signals(stop, node.reload_tls)
+        _on_signals(stop, node.reload_tls if config.tls_cert else None)
         watching = asyncio.create_task(_watch(node, report))
         # It ends early only when nobody reads our output any more.
         watching.add_done_callback(lambda _: stop.set())
@@ -306,7 +306,8 @@ async def _dial(node: Node, address: DialAddress, report: Report) -> None:
         report.dial_failed(address, error)
 
 
-def _on_signals(stop: asyncio.Event, reload: Callable[[], None]) -> None:
+def _on_signals(stop: asyncio.Event, reload: Callable[[], None] | None) -> None:
+    """`reload` is what SIGHUP asks for; without it that is the terminal's hanging up, and ends the node."""
     loop = asyncio.get_running_loop()
 
     def end(number: int) -> None:
@@ -314,13 +315,14 @@ def _on_signals(stop: asyncio.Event, reload: Callable[[], None]) -> None:
         loop.remove_signal_handler(number)
         stop.set()
 
-    def hang_up() -> None:
+    def read_again(reload: Callable[[], None]) -> None:
         try:
             reload()
             note("the TLS files were read again")
         except ListenError as error:
             note(f"the TLS files stay as they were: {error}")
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, end, number)
-    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    if reload is not None:
+        loop.add_signal_handler(signal.SIGHUP, read_again, reload)

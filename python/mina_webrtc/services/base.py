@@ -81,6 +81,10 @@ class TransportStats(Struct, frozen=True, kw_only=True):
     """Bytes received and held back for lack of credit."""
     path: IcePath | None = None
     """The candidate pair in use, with its latest round-trip time; None before there is one."""
+    ice_at: float | None = None
+    """When the pair was found, on the clock of `time.perf_counter`; the report of it comes a little later."""
+    dtls_at: float | None = None
+    """When the DTLS handshake was complete, on the same clock."""
 
 
 class TransportSink(Protocol):

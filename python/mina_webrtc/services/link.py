@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from mina_webrtc.errors import MinaWebrtcError, TransportError
+from mina_webrtc.errors import TransportError
 from mina_webrtc.machines import vocab as v
 from mina_webrtc.services.base import Message, Transport
 
@@ -38,8 +38,8 @@ class Link:
             task.cancel()
         try:
             await self.transport.close()
-        except MinaWebrtcError as error:
-            log.warning("closing connection %d: %s", self.conn, error)
+        except Exception:  # a bug of ours, which must not keep the others open
+            log.exception("closing connection %d failed", self.conn)
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def on_ice_connected(self, path: v.IcePath) -> None:

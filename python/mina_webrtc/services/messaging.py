@@ -80,6 +80,8 @@ class Messaging(ABC):
             buffered=self._outbox.buffered,
             undelivered=self._inbox.undelivered,
             path=self._path(),
+            ice_at=self._reporter.ice_at,
+            dtls_at=self._reporter.dtls_at,
         )
 
     # ---------------------------------------------------------------- for the transports

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any
 
 from mina_webrtc.errors import TransportError
@@ -26,11 +27,15 @@ class Reporter:
         self._finished = False
         self.done = loop.create_future()
         """Resolved once `on_closed` has been called."""
+        self.ice_at: float | None = None
+        self.dtls_at: float | None = None
 
     def ice_connected(self, path: IcePath) -> None:
+        self.ice_at = perf_counter()
         self._post(self._ice, path)
 
     def dtls_connected(self) -> None:
+        self.dtls_at = perf_counter()
         self._post(self._dtls)
 
     def channel_open(self, channel: int) -> None:
