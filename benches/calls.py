@@ -5,6 +5,7 @@ from them here as there.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -15,6 +16,7 @@ SDP = (INPUTS / "offer.sdp").read_bytes().decode()
 AUTH = OFFER[:64]
 SEED = OFFER[64:96]
 BODY = OFFER * (16 * 1024 * 1024 // len(OFFER)) + OFFER[:4096]
+LISTS = 64
 SMALL = [OFFER[n : n + 20 + n % 100] for n in range(1000)]
 
 Work = Callable[[], object]
@@ -68,8 +70,40 @@ def _write_list(b: ModuleType) -> Work:
 
 
 def _read_list(b: ModuleType) -> Work:
-    written = _written(b)
-    return lambda: b.BinProtReader(written).byte_list()
+    """Each time another list: the processor would know by heart where the items of one begin."""
+    cipher = b.Cipher(b.SecretKey.deterministic(1), b.SecretKey.deterministic(2).public_key)
+    lists = []
+    for _ in range(LISTS):
+        writer = b.BinProtWriter()
+        writer.byte_list(cipher.seal(OFFER)[: len(OFFER)])
+        lists.append(writer.getvalue())
+    turns = cycle(lists)
+    return lambda: b.BinProtReader(next(turns)).byte_list()
+
+
+def _write_large(b: ModuleType) -> Work:
+    """A response of channel 7."""
+
+    def work() -> object:
+        writer = b.BinProtWriter()
+        writer.variant(1)
+        writer.nat0(300)
+        writer.option(True)
+        writer.variant(3)
+        writer.raw(BODY)
+        return writer.getvalue()
+
+    return work
+
+
+def _read_large(b: ModuleType) -> Work:
+    data = _write_large(b)()
+
+    def work() -> object:
+        reader = b.BinProtReader(data)
+        return reader.variant(2), reader.nat0(), reader.option(), reader.variant(7), reader.rest()
+
+    return work
 
 
 def _small_values(b: ModuleType) -> Work:
@@ -88,6 +122,10 @@ def _small_values(b: ModuleType) -> Work:
 
 def _frame_chunks(b: ModuleType) -> Work:
     return lambda: b.frame_chunks(BODY)
+
+
+def _frame_view(b: ModuleType) -> Work:
+    return lambda: b.frame_chunks(memoryview(BODY))
 
 
 def _frame_batch(b: ModuleType) -> Work:
@@ -189,6 +227,9 @@ CALLS = [
     Call("FrameDecoder.receive_batch, one of 1 000 small messages", _receive_batch, 2, None, None, len(SMALL)),
     Call("frame_batch, one of 1 000 small messages", _frame_batch, 1, None, None, len(SMALL)),
     Call("frame_chunks, 16 MiB", _frame_chunks, 1, len(BODY)),
+    Call("frame_chunks, 16 MiB as a memoryview", _frame_view, 1, len(BODY)),
+    Call("BinProtWriter: a response of 16 MiB", _write_large, 1, len(BODY)),
+    Call("BinProtReader: a response of 16 MiB", _read_large, 1, len(BODY)),
     Call("authentication message sealed and opened, keys derived", _seal_open, 4, None, "seal_open"),
     Call("Cipher.seal and open, 1 KiB", _seal(OFFER[:1024]), 200, 2 * 1024),
     Call("Cipher.seal and open, 3 KiB", _seal(OFFER), 200, 2 * len(OFFER)),

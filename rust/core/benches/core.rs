@@ -27,8 +27,6 @@ fn time<T>(criterion: &mut Criterion, name: &str, bytes: Option<usize>, mut work
 
 fn bytes(criterion: &mut Criterion) {
     let text = base58::encode(OFFER);
-    let mut writer = Writer::new();
-    writer.byte_list(OFFER);
     let size = Some(OFFER.len());
     time(criterion, "base58 encode, 3 KiB", size, || base58::encode(black_box(OFFER)));
     time(criterion, "base58 decode, 3 KiB", size, || base58::decode(black_box(&text), 16_384));
@@ -40,7 +38,22 @@ fn bytes(criterion: &mut Criterion) {
         writer.byte_list(black_box(OFFER));
         writer
     });
-    time(criterion, "bin_prot list read, 3 KiB", size, || Reader::new(black_box(writer.bytes())).byte_list());
+    let mut lists = sealed_lists().into_iter().cycle();
+    time(criterion, "bin_prot list read, 3 KiB", size, || {
+        lists.next().map(|list| Reader::new(black_box(list.bytes())).byte_list())
+    });
+}
+
+/// Different ones: the processor would know by heart where the items of one begin.
+fn sealed_lists() -> Vec<Writer> {
+    let [one, other] = [1, 2].map(|index| SecretKey::deterministic(index).expect("an index in range"));
+    let cipher = Cipher::new(&one, other.public_key()).expect("keys that contribute");
+    let list = || {
+        let mut writer = Writer::new();
+        writer.byte_list(&cipher.seal(OFFER).expect("a short message")[..OFFER.len()]);
+        writer
+    };
+    (0..64).map(|_| list()).collect()
 }
 
 fn framing(criterion: &mut Criterion) {

@@ -125,12 +125,33 @@ impl<'a> Reader<'a> {
         // Every item takes a byte at least, so nothing is reserved that the input could not fill.
         let count = usize::try_from(needed).ok().filter(|count| *count <= left);
         let count = count.ok_or(BinProtFault::Truncated { needed, left })?;
-        let mut bytes = Vec::with_capacity(count);
-        for _ in 0..count {
-            let value = self.integer(0, 0xff)?;
-            bytes.push(u8::try_from(value).unwrap_or_default());
+        let mut bytes = vec![0; count];
+        let done = self.usual_items(&mut bytes);
+        for item in &mut bytes[done..] {
+            *item = u8::try_from(self.integer(0, 0xff)?).unwrap_or_default();
         }
         Ok(bytes)
+    }
+
+    /// Fills `items` as far as the list's are of one byte or of three, and a fourth is there; how many it were.
+    ///
+    /// Of what is sealed every other item is wide, which no branch can guess: so there is none on it. An item's place
+    /// depends on all before it, but two may begin in a window: the next one's code is known before its place is.
+    fn usual_items(&mut self, items: &mut [u8]) -> usize {
+        let Some(mut code) = self.data.get(self.position).copied() else { return 0 };
+        for (done, item) in items.iter_mut().enumerate() {
+            let Some(window) = self.data[self.position..].first_chunk() else { return done };
+            let window = u32::from_le_bytes(*window);
+            let wide = u32::from(code == TWO);
+            let [value, high, ..] = (window >> (8 * wide)).to_le_bytes();
+            if (u32::from(code >= EIGHT) ^ wide) | (wide * u32::from(high)) != 0 {
+                return done;
+            }
+            *item = value;
+            [code, ..] = (window >> (8 + 16 * wide)).to_le_bytes();
+            self.position += 1 + 2 * wide as usize;
+        }
+        items.len()
     }
 
     /// Everything that is left.
@@ -295,6 +316,40 @@ mod tests {
         writer.byte_list(&[1, 0x80, 0xff]);
         assert_eq!(writer.bytes(), [3, 1, 0xfe, 0x80, 0, 0xfe, 0xff, 0]);
         assert_eq!(Reader::new(writer.bytes()).byte_list(), Ok(vec![1, 0x80, 0xff]));
+    }
+
+    #[test]
+    fn items_are_read_alike_wherever_the_list_ends_and_whatever_their_form() {
+        // Minimal; as wide as it need not be, four and eight bytes wide; too large; a code that stands for no number.
+        let forms: [(&[u8], Option<u8>); 9] = [
+            (&[0x7f], Some(0x7f)),
+            (&[0xfb], Some(0xfb)),
+            (&[TWO, TWO, 0], Some(TWO)),
+            (&[TWO, 1, 0], Some(1)),
+            (&[FOUR, 2, 0, 0, 0], Some(2)),
+            (&[EIGHT, 3, 0, 0, 0, 0, 0, 0, 0], Some(3)),
+            (&[TWO, 0, 1], None),
+            (&[NEGATIVE, 0x80], None),
+            (&[NEGATIVE, 0], None),
+        ];
+        let mut state = 1_u32;
+        for length in 0..2000_u32 {
+            let mut data = Vec::new();
+            let mut expected = Some(Vec::new());
+            for _ in 0..length % 8 {
+                state = state.wrapping_mul(0x0019_660d).wrapping_add(0x3c6e_f35f);
+                let (form, value) = forms[(state >> 16) as usize % forms.len()];
+                data.extend_from_slice(form);
+                expected = expected.zip(value).map(|(items, value)| [items, vec![value]].concat());
+            }
+            let listed = [&(length % 8).to_le_bytes()[..1], &data].concat();
+            let mut reader = Reader::new(&listed);
+            assert_eq!(reader.byte_list().ok(), expected, "{listed:x?}");
+            assert!(expected.is_none() || reader.remaining() == 0);
+            if length % 8 != 0 {
+                assert!(Reader::new(&listed[..listed.len() - 1]).byte_list().is_err());
+            }
+        }
     }
 
     #[test]
