@@ -5,7 +5,7 @@ use mina_webrtc_core::bin_prot::{Reader, Writer};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::buf::{Input, released};
+use crate::buf::{Input, LONG, join, released};
 use crate::errors::raise;
 
 /// Reads `bin_prot` values one after another.
@@ -13,11 +13,16 @@ use crate::errors::raise;
 pub struct BinProtReader {
     data: Py<PyBytes>,
     position: usize,
+    end: usize,
 }
 
 impl BinProtReader {
+    fn reader<'a>(&'a self, py: Python<'a>) -> Reader<'a> {
+        Reader::resume(&self.data.as_bytes(py)[..self.end], self.position)
+    }
+
     fn read<T>(&mut self, py: Python<'_>, read: impl FnOnce(&mut Reader<'_>) -> Result<T>) -> PyResult<T> {
-        let mut reader = Reader::resume(self.data.as_bytes(py), self.position);
+        let mut reader = self.reader(py);
         let value = read(&mut reader).map_err(raise)?;
         self.position = reader.position();
         Ok(value)
@@ -29,13 +34,14 @@ impl BinProtReader {
 impl BinProtReader {
     #[new]
     fn new(data: Input<'_>) -> Self {
-        Self { data: data.into_bytes(), position: 0 }
+        let (data, part) = data.into_parts();
+        Self { data, position: part.start, end: part.end }
     }
 
     /// Bytes not read yet.
     #[getter]
     fn remaining(&self, py: Python<'_>) -> usize {
-        Reader::resume(self.data.as_bytes(py), self.position).remaining()
+        self.reader(py).remaining()
     }
 
     /// An unsigned 64-bit number.
@@ -93,59 +99,75 @@ impl BinProtReader {
 
 /// Writes `bin_prot` values one after another.
 #[pyclass(module = "mina_webrtc._native")]
-pub struct BinProtWriter(Writer);
+#[derive(Default)]
+pub struct BinProtWriter {
+    /// Everything up to the last long value, which is kept as it came: its bytes are copied once, when all are together.
+    parts: Vec<Py<PyBytes>>,
+    last: Writer,
+}
 
 #[pymethods]
 #[allow(clippy::needless_pass_by_value)] // inputs are borrowed from what Python hands in
 impl BinProtWriter {
     #[new]
     fn new() -> Self {
-        Self(Writer::new())
+        Self::default()
     }
 
     /// An unsigned 64-bit number.
     fn nat0(&mut self, value: u64) {
-        self.0.nat0(value);
+        self.last.nat0(value);
     }
 
     /// A signed 64-bit number.
     fn integer(&mut self, value: i64) {
-        self.0.integer(value);
+        self.last.integer(value);
     }
 
     /// A bool.
     fn boolean(&mut self, value: bool) {
-        self.0.boolean(value);
+        self.last.boolean(value);
     }
 
     /// Whether a value follows.
     fn option(&mut self, present: bool) {
-        self.0.option(present);
+        self.last.option(present);
     }
 
     /// An enum's index.
     fn variant(&mut self, index: u8) {
-        self.0.variant(index);
+        self.last.variant(index);
     }
 
     /// The bytes themselves.
-    fn raw(&mut self, data: Input<'_>) {
-        self.0.raw(data.as_slice());
+    fn raw(&mut self, py: Python<'_>, data: Input<'_>) {
+        if let Some(object) = data.object().filter(|object| object.as_bytes().len() >= LONG) {
+            self.parts.push(PyBytes::new(py, core::mem::take(&mut self.last).bytes()).unbind());
+            self.parts.push(object.clone().unbind());
+        } else {
+            self.last.raw(data.as_slice());
+        }
     }
 
     /// A length, then the bytes.
-    fn string(&mut self, data: Input<'_>) {
-        self.0.string(data.as_slice());
+    fn string(&mut self, py: Python<'_>, data: Input<'_>) {
+        self.last.nat0(data.as_slice().len() as u64);
+        self.raw(py, data);
     }
 
     /// A list of u8: a length, then one int a byte.
     fn byte_list(&mut self, py: Python<'_>, data: Input<'_>) {
-        let (writer, data) = (&mut self.0, data.as_slice());
+        let (writer, data) = (&mut self.last, data.as_slice());
         released(py, data.len(), || writer.byte_list(data));
     }
 
     /// What was written so far.
-    fn getvalue<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, self.0.bytes())
+    fn getvalue<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let last = PyBytes::new(py, self.last.bytes());
+        if self.parts.is_empty() {
+            return Ok(last);
+        }
+        let parts: Vec<_> = self.parts.iter().map(|part| part.clone_ref(py)).chain([last.unbind()]).collect();
+        join(py, parts)
     }
 }

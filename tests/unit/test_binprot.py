@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from sys import getrefcount
 from types import ModuleType
 from typing import Any
 
@@ -123,6 +124,74 @@ def test_the_input_is_read_as_it_was(backend: ModuleType) -> None:
     reader = backend.BinProtReader(data)
     data[:] = b"\3\4\5"
     assert reader.rest() == b"\1\2"
+
+
+@pytest.mark.parametrize("method", ["raw", "string"])
+def test_a_long_value_is_kept_and_not_copied(backend: ModuleType, method: str) -> None:
+    """It is copied once, into what `getvalue` gives, between what was written before and after it."""
+    long, prefix = bytes(range(256)) * 64, b"" if method == "raw" else b"\xfe\0\x40"
+    writer = backend.BinProtWriter()
+    writer.variant(1)
+    before = getrefcount(long)
+    getattr(writer, method)(long)
+    assert getrefcount(long) == before + 1
+    writer.variant(2)
+    assert writer.getvalue() == b"\1" + prefix + long + b"\2"
+    getattr(writer, method)(bytearray(long))
+    getattr(writer, method)(memoryview(long)[1:-1])
+    writer.boolean(True)
+    inner = long[1:-1] if method == "raw" else b"\xfe\xfe\x3f" + long[1:-1]
+    expected = b"\1" + prefix + long + b"\2" + prefix + long + inner + b"\1"
+    assert writer.getvalue() == writer.getvalue() == expected
+
+
+def test_a_view_of_bytes_is_read_in_place(backend: ModuleType) -> None:
+    data = bytes(range(256))
+    before = getrefcount(data)
+    reader = backend.BinProtReader(memoryview(data))
+    assert getrefcount(data) == before + 1
+    assert reader.rest() == data
+
+
+class Changed(bytes):
+    """Bytes of a class of its own."""
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        memoryview(bytes(range(100)))[7:93],
+        memoryview(bytes(range(100)))[50:50],
+        memoryview(bytes(range(100)))[::2],
+        memoryview(bytes(range(100)))[::-1],
+        memoryview(bytes(range(100))).cast("I"),
+        memoryview(bytes(range(100))).cast("I")[3:9],
+        memoryview(bytes(range(100))).cast("b")[1:],
+        memoryview(bytes(range(100))).cast("B", [10, 10]),
+        memoryview(bytearray(range(100)))[7:93],
+        memoryview(Changed(range(100)))[7:93],
+    ],
+)
+def test_views_of_every_kind(backend: ModuleType, view: memoryview) -> None:
+    reader = backend.BinProtReader(view)
+    assert reader.remaining == view.nbytes
+    assert reader.rest() == view.tobytes()
+    reader.finish()
+    writer = backend.BinProtWriter()
+    writer.raw(view)
+    assert writer.getvalue() == view.tobytes()
+    decoder = backend.FrameDecoder(100)
+    assert (
+        decoder.receive_batch([bytes([0, 0, 0, view.nbytes]), view] if view.nbytes else [])
+        == [view.tobytes()][: view.nbytes]
+    )
+
+
+def test_a_released_view_is_refused(backend: ModuleType) -> None:
+    view = memoryview(b"released")
+    view.release()
+    with pytest.raises(ValueError, match="released"):
+        backend.BinProtReader(view)
 
 
 def test_ranges_of_arguments(backend: ModuleType) -> None:

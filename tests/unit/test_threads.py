@@ -7,6 +7,8 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from operator import call
 from pathlib import Path
 from types import ModuleType
 
@@ -88,6 +90,38 @@ def test_a_decoder_of_each_thread(backend: ModuleType) -> None:
             backend.FrameDecoder(10).receive_data(bytes(4))
 
     hammer(work)
+
+
+@pytest.mark.parametrize("name", ["frame_chunks", "getvalue", "receive_batch"])
+def test_long_work_lets_other_threads_run(backend: ModuleType, name: str) -> None:
+    """Nothing but the call itself runs between the two looks at what the other thread has done: `map` and `call` are
+    no Python code, where the interpreter would change threads."""
+    body = bytes(12 << 20)
+    writer, chunks = backend.BinProtWriter(), backend.frame_chunks(body)
+    writer.raw(body)
+    calls: dict[str, Callable[[], Callable[[], object]]] = {
+        "frame_chunks": lambda: partial(backend.frame_chunks, body),
+        "getvalue": lambda: writer.getvalue,
+        "receive_batch": lambda: partial(backend.FrameDecoder(len(body)).receive_batch, chunks),
+    }
+    turns: list[None] = []
+    done = threading.Event()
+
+    def run() -> None:
+        while not done.is_set():
+            turns.append(None)
+
+    other = threading.Thread(target=run)
+    other.start()
+    try:
+        for _ in range(200):  # one call is enough, unless the system does not let the thread run meanwhile
+            before, _, after = map(call, (turns.__len__, calls[name](), turns.__len__))
+            if after != before:
+                return
+    finally:
+        done.set()
+        other.join()
+    pytest.fail("the other thread has stood still")
 
 
 # Only the extension and what it imports, because other packages' extensions have limits of their own.

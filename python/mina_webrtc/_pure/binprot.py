@@ -15,6 +15,8 @@ NEGATIVE: Final = 0xFF
 WIDTHS: Final = {0xFE: 2, 0xFD: 4, 0xFC: 8}
 ITEMS: Final = [bytes([byte]) if byte < 0x80 else bytes([0xFE, byte, 0]) for byte in range(256)]
 """Every byte as an int, in the items of a byte list."""
+LONG: Final = 8 * 1024
+"""A value of so many bytes is not copied into what is written, but kept as it is."""
 
 
 @final
@@ -137,12 +139,16 @@ class BinProtReader(Sealed):
 class BinProtWriter(Sealed):
     """Writes values, always in their minimal form."""
 
-    __slots__ = ("_data",)
+    __slots__ = ("_data", "_parts")
+    _parts: list[bytes]
+    """Everything up to the last long value, kept as it came: its bytes are copied once, when all are together."""
     _data: bytearray
+    """What was written since."""
 
     def __new__(cls) -> BinProtWriter:
         """Nothing written yet."""
         writer = object.__new__(cls)
+        object.__setattr__(writer, "_parts", [])
         object.__setattr__(writer, "_data", bytearray())
         return writer
 
@@ -187,13 +193,13 @@ class BinProtWriter(Sealed):
 
     def raw(self, data: Buffer) -> None:
         """The bytes themselves."""
-        self._data.extend(octets(data))
+        self._keep(octets(data))
 
     def string(self, data: Buffer) -> None:
         """nat0 length, then the bytes."""
         body = octets(data)
         self.nat0(len(body))
-        self._data.extend(body)
+        self._keep(body)
 
     def byte_list(self, data: Buffer) -> None:
         """A list of u8: nat0 length, then one int a byte."""
@@ -203,7 +209,15 @@ class BinProtWriter(Sealed):
 
     def getvalue(self) -> bytes:
         """What was written so far."""
-        return bytes(self._data)
+        last = bytes(self._data)  # with bytes alone, `join` releases the interpreter
+        return b"".join([*self._parts, last]) if self._parts else last
+
+    def _keep(self, body: bytes) -> None:
+        if len(body) < LONG:
+            self._data.extend(body)
+        else:
+            self._parts.extend((bytes(self._data), body))
+            self._data.clear()
 
     def _coded(self, code: int, value: int) -> None:
         width = WIDTHS[code]

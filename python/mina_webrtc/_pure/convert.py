@@ -28,7 +28,12 @@ def no_text(value: object) -> None:
 
 def octets(data: Buffer) -> bytes:
     """The bytes of any buffer. `TypeError` for what is none."""
-    return data if type(data) is bytes else memoryview(data).tobytes()
+    if type(data) is bytes:
+        return data
+    view = memoryview(data)
+    shown = view.obj
+    # A view of all of them is those bytes; everything else is copied, since others could change it.
+    return shown if type(shown) is bytes and view.c_contiguous and view.nbytes == len(shown) else view.tobytes()
 
 
 def characters(text: str) -> str:
