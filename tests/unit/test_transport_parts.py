@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -76,6 +77,19 @@ def test_small_messages_framed_together_are_chunks_of_their_own() -> None:
         gone += outbox.left(piece)
     assert chunks == {0: [b"raw"], 7: [chunk for payload in payloads for chunk in frame_chunks(payload)]}
     assert gone == len(payloads) + 1
+
+
+def test_a_large_message_is_cut_chunk_by_chunk() -> None:
+    """Cut in one go it would be held twice, and the event loop would stand still for as long as that takes."""
+    outbox = Outbox(BY_ID)
+    outbox.put(7, bytes(8 << 20))
+    tracemalloc.start()
+    try:
+        taken = sum(len(piece.data) for _ in range(100) if (piece := outbox.take()) is not None)
+        assert tracemalloc.get_traced_memory()[1] < 128 * 1024
+    finally:
+        tracemalloc.stop()
+    assert taken == 100 * 16_384
 
 
 # ---------------------------------------------------------------- inbox and reporter
