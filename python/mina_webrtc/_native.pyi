@@ -27,7 +27,8 @@ def base58check_decode(text: str, version: int, length: int) -> bytes:
     payload's length (exactly `length` bytes) is not as it must be (§1)."""
 
 def sdp_hash(sdp: str) -> bytes:
-    """SHA-256 of the UTF-8 bytes of `sdp`, exactly as it stands (§3). 32 bytes."""
+    """SHA-256 of the UTF-8 bytes of `sdp`, exactly as it stands (§3). 32 bytes. Raises `SdpError` for a text that
+    has no UTF-8 form: one with a lone surrogate."""
 
 @final
 class SecretKey:
@@ -56,7 +57,8 @@ class SecretKey:
 
     @staticmethod
     def from_pem(text: str) -> SecretKey:
-        """From PKCS#8 PEM (RFC 8410, v1 or v2). Raises `KeyFormatError`."""
+        """From PKCS#8 PEM (RFC 8410, v1 or v2), of 64 KiB at most; the first thing that begins in it is what is read,
+        and nothing may follow. Raises `KeyFormatError`."""
 
     def expose_base58check(self) -> str:
         """The secret in base58check text. The one way to print it: the name is meant to stand out in a review."""
@@ -196,7 +198,8 @@ class ChainId:
         protocol_network_version: int,
         tx_pool_max_size: int,
     ) -> ChainId:
-        """The chain id of a Mina network from its constants, as Mina nodes compute it (BLAKE2b-256)."""
+        """The chain id of a Mina network from its constants, as Mina nodes compute it (BLAKE2b-256). Raises
+        `KeyFormatError` for a state hash with a lone surrogate, `OverflowError` for a time after the year 9999."""
 
     def preshared_key(self) -> bytes:
         """The 32-byte key of libp2p's private networks that belongs to this chain."""

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 use crate::buf::Input;
-use crate::errors::raise;
+use crate::errors::{raise, state_hash_not_utf8};
 use crate::identity::{Reduced, hash, reduce};
 
 /// Which chain a node is on: 32 bytes, in text lower-case hex.
@@ -52,7 +52,7 @@ impl ChainId {
             constraint_system_digests.iter().map(|digest| digest.as_slice().to_vec()).collect();
         let constants = ChainConstants {
             constraint_system_digests: &digests,
-            genesis_state_hash: &genesis_state_hash.to_string_lossy(),
+            genesis_state_hash: genesis_state_hash.to_str().map_err(|_| state_hash_not_utf8())?,
             genesis_timestamp_ms,
             k,
             slots_per_epoch,

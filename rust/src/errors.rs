@@ -40,6 +40,12 @@ pub fn not_utf8() -> PyErr {
     named("SdpError", "the SDP holds a lone surrogate: it has no UTF-8 form".to_owned())
 }
 
+/// Constants of a chain that have no UTF-8 form, and therefore no id.
+pub fn state_hash_not_utf8() -> PyErr {
+    let message = "the genesis state hash holds a lone surrogate: it has no UTF-8 form";
+    named("KeyFormatError", message.to_owned())
+}
+
 fn named(name: &str, message: String) -> PyErr {
     Python::attach(|py| {
         let class = module(py).and_then(|module| Ok(module.getattr(name)?.cast_into::<PyType>()?));

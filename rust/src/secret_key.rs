@@ -1,5 +1,6 @@
 //! The secret key.
 
+use mina_webrtc_core::error::KeyFault;
 use mina_webrtc_core::identity;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -49,7 +50,8 @@ impl SecretKey {
     /// From PKCS#8 PEM.
     #[staticmethod]
     fn from_pem(text: &Bound<'_, PyString>) -> PyResult<Self> {
-        identity::SecretKey::from_pem(&text.to_string_lossy()).map(Self).map_err(raise)
+        let text = text.to_str().map_err(|_| raise(KeyFault::Pem.into()))?;
+        identity::SecretKey::from_pem(text).map(Self).map_err(raise)
     }
 
     /// The secret in base58check text.

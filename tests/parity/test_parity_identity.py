@@ -11,6 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.parity.both import BACKENDS, BASE58, POINTS, junk, mutated, outcome, points, same, seeds
 
+from mina_webrtc._pure.pem import LIMIT
+from mina_webrtc.errors import KeyFormatError
+
 L = 2**252 + 27742317777372353535851937790883648493  # order of the base point
 HEX = "0123456789abcdefABCDEF"
 KINDS = ("PublicKey", "PeerId", "Signature", "ChainId")
@@ -90,12 +93,37 @@ def test_pem_with_empty_lines_at_the_end(ends: str, last: int) -> None:
     same(lambda b: b.SecretKey.from_pem(full.replace("\n-----END", f"{ends}-----END")))
 
 
+ANOTHER = BACKENDS[0].SecretKey.deterministic(0).expose_pem()
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+BOUNDARY = "-----BEGIN X-----\n"
+BEFORE = ["", "comment\n", "\n", " ", "\0\n", "a: b\n", BOUNDARY, f" {BOUNDARY}", CERTIFICATE, ANOTHER]
+
+
 @given(seeds, st.data(), st.sampled_from(["\n", "\r\n", "\r"]))
 def test_pem_with_mutated_text(seed: bytes, data: st.DataObject, end: str) -> None:
     pem = BACKENDS[0].SecretKey.from_seed(seed).expose_pem().replace("\n", end)
-    text = data.draw(st.sampled_from(["", "comment\n", "\n", " ", "\0\n", "a: b\n"])) + pem
+    text = "".join(data.draw(st.lists(st.sampled_from(BEFORE), max_size=2))) + pem
     text = mutated(text, data, "-= \r\nAz09+/é\0:")
     same(lambda b: b.SecretKey.from_pem(text))
+
+
+@pytest.mark.parametrize("before", [CERTIFICATE, ANOTHER, BOUNDARY, f"# two\n{ANOTHER}"])
+def test_pem_after_something_else_that_begins_is_refused(before: str) -> None:
+    pem = BACKENDS[0].SecretKey.deterministic(1).expose_pem()
+    assert same(lambda b: b.SecretKey.from_pem(before + pem)) == ("raised", KeyFormatError)
+
+
+@pytest.mark.parametrize("letter", ["#", "é"])
+def test_pem_is_read_up_to_a_limit(letter: str) -> None:
+    pem = BACKENDS[0].SecretKey.deterministic(1).expose_pem()
+    most = (LIMIT - 1 - len(pem)) // len(letter.encode()) * letter
+    assert same(lambda b: b.SecretKey.from_pem(f"{most}\n{pem}"))[0] == "returned"
+    assert same(lambda b: b.SecretKey.from_pem(f"{most}{letter}\n{pem}")) == ("raised", KeyFormatError)
+
+
+def test_pem_after_a_lone_surrogate_is_refused() -> None:
+    pem = BACKENDS[0].SecretKey.deterministic(1).expose_pem()
+    assert same(lambda b: b.SecretKey.from_pem(f"\ud800\n{pem}")) == ("raised", KeyFormatError)
 
 
 @given(seeds, st.binary(max_size=200))
@@ -187,17 +215,34 @@ def _cipher(backend: ModuleType, seed: bytes, peer: bytes) -> Any:
     return backend.Cipher(backend.SecretKey.from_seed(seed), backend.PublicKey.from_bytes(peer))
 
 
+digests = st.lists(st.binary(max_size=20), max_size=4)
 NUMBERS = st.one_of(st.integers(0, 300), st.integers(0, 2**33), junk)
 
 
 @given(
-    st.one_of(st.lists(st.binary(max_size=20), max_size=4), junk),
-    st.one_of(st.text(st.characters(codec="utf-8"), max_size=60), st.binary(max_size=3), st.none()),
+    st.one_of(digests, digests.map(tuple), digests.map(set), digests.map(dict.fromkeys), junk),
+    st.one_of(
+        st.text(st.characters(codec="utf-8"), max_size=60), st.text(max_size=3), st.binary(max_size=3), st.none()
+    ),
     st.one_of(st.integers(0, 2**48), st.integers(253_402_300_799_998, 253_402_300_800_001), NUMBERS),
     st.lists(NUMBERS, min_size=7, max_size=7),
 )
 def test_chain_ids_from_any_constants(digests: Any, state: Any, milliseconds: Any, numbers: list[Any]) -> None:
     same(lambda b: b.ChainId.compute(digests, state, milliseconds, *numbers))
+
+
+def test_chain_ids_of_digests_that_are_no_sequence_are_refused() -> None:
+    for made in ({b"a"}, {b"a": 1}, map(bytes, [b"a"])):
+        assert same(lambda b, m=made: b.ChainId.compute(m, "", 0, *range(7))) == ("raised", TypeError)
+
+
+def test_chain_ids_of_a_lone_surrogate_are_refused_with_the_same_words() -> None:
+    said = set()
+    for backend in BACKENDS:
+        with pytest.raises(KeyFormatError) as caught:
+            backend.ChainId.compute([], "\ud800é", 0, *range(7))
+        said.add(str(caught.value))
+    assert said == {"the genesis state hash holds a lone surrogate: it has no UTF-8 form"}
 
 
 @given(seeds)

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b, md5
 from typing import TYPE_CHECKING, ClassVar, Final, final
 
-from mina_webrtc._pure.convert import U8, U32, U64, characters, no_text, octets, unsigned
+from mina_webrtc._pure.convert import U8, U32, U64, characters, octets, sequence, unsigned
 from mina_webrtc._pure.values import Value, unhex
+from mina_webrtc.errors import KeyFormatError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -48,8 +49,9 @@ class ChainId(Value):
         protocol_network_version: int,
         tx_pool_max_size: int,
     ) -> ChainId:
-        """The chain id of a network from its constants: BLAKE2b-256 over their texts, the numbers' hashed before."""
-        no_text(constraint_system_digests)
+        """The chain id of a network from its constants: BLAKE2b-256 over their texts, the numbers' hashed before.
+        Raises `KeyFormatError` for a state hash with a lone surrogate."""
+        sequence(constraint_system_digests)
         digests = [octets(digest).hex() for digest in constraint_system_digests]
         parts = [characters(genesis_state_hash), *digests]
         milliseconds = unsigned(genesis_timestamp_ms, U64)
@@ -58,7 +60,10 @@ class ChainId(Value):
         numbers.append(unsigned(tx_pool_max_size, U32))
         parts.append(_blake2b("".join(map(str, numbers)) + _date(milliseconds)).hex())
         parts += map(_md5, versions)
-        return ChainId._of(_blake2b("".join(parts)))
+        try:
+            return ChainId._of(_blake2b("".join(parts)))
+        except UnicodeEncodeError:
+            raise KeyFormatError("the genesis state hash holds a lone surrogate: it has no UTF-8 form") from None
 
     def preshared_key(self) -> bytes:
         """The 32-byte key of libp2p's private networks that belongs to this chain."""
@@ -73,7 +78,7 @@ def _date(milliseconds: int) -> str:
 
 
 def _blake2b(text: str) -> bytes:
-    return blake2b(text.encode(errors="replace"), digest_size=32).digest()
+    return blake2b(text.encode(), digest_size=32).digest()
 
 
 def _md5(version: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import index
 from typing import TYPE_CHECKING, SupportsIndex
 
@@ -20,10 +21,10 @@ def instance_of(kind: type, value: object) -> None:
         raise TypeError(f"a {kind.__name__} is needed, not {type(value).__name__}")
 
 
-def no_text(value: object) -> None:
-    """`TypeError` for a str where a list is needed: it, too, can be iterated."""
-    if isinstance(value, str):
-        raise TypeError("a list is needed, not str")
+def sequence(value: object) -> None:
+    """`TypeError` for what is no sequence, and for a str, which is one."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise TypeError(f"a list is needed, not {type(value).__name__}")
 
 
 def octets(data: Buffer) -> bytes:

@@ -12,10 +12,11 @@ from mina_webrtc.errors import KeyFormatError
 
 HEAD, TAIL = "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----"
 EOL: Final = r"(?:\r\n|\n|\r)"
+BEFORE: Final = r"(?:(?!-----BEGIN )[^\0\n]*\n)*"  # whatever begins first is what is read: never the second key of two
 TEXT: Final = re.compile(
-    rf"(?:\A|\A[^\0]*?\n){HEAD}{EOL}((?:[A-Za-z0-9+/]{{64}}{EOL})*[A-Za-z0-9+/]{{0,64}}={{0,2}}){EOL}{{1,2}}{TAIL}{EOL}?\Z"
+    rf"\A{BEFORE}{HEAD}{EOL}((?:[A-Za-z0-9+/]{{64}}{EOL})*[A-Za-z0-9+/]{{0,64}}={{0,2}}){EOL}{{1,2}}{TAIL}{EOL}?\Z"
 )  # an empty line before the end is taken, as by the native backend's library
-LIMIT: Final = 64 * 1024
+LIMIT: Final = 64 * 1024  # bytes of UTF-8; a key takes 168, the rest is comment
 
 SEQUENCE, INTEGER, OCTETS, ATTRIBUTES, PUBLIC_KEY = 0x30, 0x02, 0x04, 0xA0, 0x81
 ED25519: Final = bytes.fromhex("06032b6570")  # 1.3.101.112, no parameters
@@ -23,7 +24,7 @@ ED25519: Final = bytes.fromhex("06032b6570")  # 1.3.101.112, no parameters
 
 def read(text: str) -> tuple[bytes, bytes | None]:
     """The seed and the public key, if it is there. Raises `KeyFormatError`; the message has nothing of the text."""
-    match = TEXT.fullmatch(text) if len(text) <= LIMIT else None
+    match = TEXT.fullmatch(text) if _size(text) <= LIMIT else None
     if match is None:
         raise _fault()
     body = re.sub(r"[\r\n]", "", match[1])
@@ -46,6 +47,13 @@ def write(seed: bytes, public_key: bytes) -> str:
     )
     lines = wrap(b64encode(_element(SEQUENCE, inner)).decode(), 64)
     return "\n".join([HEAD, *lines, TAIL, ""])
+
+
+def _size(text: str) -> int:
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        raise _fault() from None
 
 
 def _structure(der: bytes) -> tuple[bytes, bytes | None]:

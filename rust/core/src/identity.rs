@@ -17,6 +17,8 @@ const PEER_ID: u8 = 0x2f;
 
 /// Bytes of a key or a peer id.
 pub const KEY: usize = 32;
+/// Bytes of the longest PEM text that is read: a key takes 168, the rest is comment.
+const MAX_PEM: usize = 64 * 1024;
 /// Bytes of a signature.
 pub const SIGNATURE: usize = 64;
 
@@ -60,6 +62,9 @@ impl SecretKey {
 
     /// From PKCS#8 PEM (RFC 8410). A public key in it must be this key's.
     pub fn from_pem(text: &str) -> Result<Self> {
+        if text.len() > MAX_PEM {
+            return Err(KeyFault::Pem.into());
+        }
         let signing = SigningKey::from_pkcs8_pem(text).map_err(|_| KeyFault::Pem)?;
         let (_, document) = SecretDocument::from_pem(text).map_err(|_| KeyFault::Pem)?;
         let info = PrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|_| KeyFault::Pem)?;
@@ -299,6 +304,14 @@ mod tests {
         let mixed: String =
             pem.lines().take(2).chain(other.lines().skip(2)).flat_map(|l| [l, "\n"]).collect();
         assert_eq!(SecretKey::from_pem(&mixed).unwrap_err(), Error::KeyFormat(KeyFault::Pem));
+    }
+
+    #[test]
+    fn pem_is_read_up_to_a_limit() {
+        let pem = SecretKey::deterministic(0).unwrap().expose_pem().unwrap();
+        let room = MAX_PEM - pem.len() - 1;
+        assert!(SecretKey::from_pem(&format!("{}\n{}", "#".repeat(room), pem.as_str())).is_ok());
+        assert!(SecretKey::from_pem(&format!("{}\n{}", "#".repeat(room + 1), pem.as_str())).is_err());
     }
 
     #[test]
