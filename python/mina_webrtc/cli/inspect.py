@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,7 @@ import typer
 
 from mina_webrtc.cli.keys import STDIN, find_key
 from mina_webrtc.cli.options import Json, Level, LogJson, LogLevel, usage
-from mina_webrtc.cli.shell import note, say_json, set_up_logging
+from mina_webrtc.cli.shell import note, say_json, set_up_logging, standard_input
 from mina_webrtc.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def _content(text: str) -> str | bytes:
     """Text, or bytes where it is none. Raises `InvalidInput` when there is too much or half a character,
     `OSError` for a file."""
     if text == "-":
-        return _text_of(sys.stdin.buffer.read(MAX_INPUT + 1))
+        return _text_of(standard_input().buffer.read(MAX_INPUT + 1))
     if text.startswith("@"):
         with Path(text[1:]).open("rb") as file:
             return _text_of(file.read(MAX_INPUT + 1))

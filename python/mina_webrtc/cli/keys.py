@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mina_webrtc.cli.options import usage
+from mina_webrtc.cli.shell import standard_input
 from mina_webrtc.errors import InvalidInput, KeyFileError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def new_password() -> str:
 
 
 def _ask(prompt: str) -> str:
-    if not (sys.stdin.isatty() or sys.stderr.isatty()):
+    if not ((sys.stdin is not None and sys.stdin.isatty()) or sys.stderr.isatty()):
         raise KeyFileError(f"a password is needed: set {PASSWORD_VARIABLES[0]}, or run this on a terminal")
     try:
         return getpass.getpass(f"{prompt} (not shown): ")
@@ -74,8 +75,9 @@ def _ask(prompt: str) -> str:
 
 
 def _from_stdin() -> str:
-    if not sys.stdin.isatty():
-        return sys.stdin.read(_LONGEST)
+    stdin = standard_input()
+    if not stdin.isatty():
+        return stdin.read(_LONGEST)
     try:
         return getpass.getpass("Secret key (not shown): ")
     except EOFError:
