@@ -3,22 +3,30 @@
 python examples/coturn.py config --realm turn.example.com --ip 192.0.2.1 --cert cert.pem --key key.pem > turnserver.conf
 python examples/coturn.py credentials turnserver.conf --name alice --hours 24
 python examples/coturn.py rotate turnserver.conf       then restart coturn; the secret before this one stays valid
+python examples/coturn.py check turnserver.conf        does the server that runs refuse those who show no credentials?
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import secrets
+import socket
 import sys
 import time
 from pathlib import Path
 from urllib.parse import quote
+
+from aioice import stun
 
 from mina_webrtc.wire.ice_url import rest_credentials
 
 PREFIX = "static-auth-secret="
 KEPT = 2
 """Secrets in use at a time: the newest, first in the file, and the one before, for credentials made from it."""
+
+TRIES = 3
+"""Times that `check` asks, a second apart."""
 
 TEMPLATE = """# TURN and STUN for peers of a Mina node.
 # Ports to open: 3478 UDP and TCP, 5349 TCP (TLS), {ports[0]}-{ports[1]} UDP (relays).
@@ -64,9 +72,13 @@ def config(given: argparse.Namespace) -> None:
     print(TEMPLATE.format(**values, PREFIX=PREFIX, secret=secret), end="")
 
 
+def settings(file: Path) -> dict[str, str]:
+    lines = file.read_text().splitlines()
+    return dict(line.split("=", 1) for line in reversed(lines) if "=" in line)  # the first of a name counts
+
+
 def credentials(given: argparse.Namespace) -> None:
-    lines = given.file.read_text().splitlines()
-    values = dict(line.split("=", 1) for line in reversed(lines) if "=" in line)  # the first of a name counts
+    values = settings(given.file)
     expiry = int(time.time()) + int(given.hours * 3600)
     user, password = (quote(text, safe="") for text in rest_credentials(values[PREFIX[:-1]], given.name, expiry))
     host = given.host or values["realm"]
@@ -85,11 +97,47 @@ def rotate(given: argparse.Namespace) -> None:
     lines.insert(places[0], PREFIX + secrets.token_urlsafe(32))
     for number in reversed(places[KEPT - 1 :]):
         del lines[number + 1]
-    fresh = given.file.with_suffix(".new")
-    fresh.touch(0o600)
-    fresh.write_text("\n".join(lines) + "\n")
-    fresh.chmod(given.file.stat().st_mode & 0o777)
-    fresh.replace(given.file)
+    replace(given.file.resolve(), "\n".join(lines) + "\n")
+
+
+def replace(file: Path, text: str) -> None:
+    """Writes a file anew, at once, readable for whoever could read it before: coturn takes a file that it may not read
+    for none at all, and then asks nobody for credentials."""
+    before, fresh = file.stat(), file.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    try:
+        fresh.touch(0o600, exist_ok=False)
+        fresh.write_text(text)
+        os.chown(fresh, before.st_uid, before.st_gid)
+        fresh.chmod(before.st_mode & 0o777)  # after chown, which may take bits away
+        fresh.replace(file)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        sys.exit(f"{file} is as before: its new version must have the same owner and group, and be in place ({error})")
+
+
+def check(given: argparse.Namespace) -> None:
+    """Asks for a relay as a stranger."""
+    host = given.host or settings(given.file)["listening-ip"]
+    request = stun.Message(stun.Method.ALLOCATE, stun.Class.REQUEST)
+    request.attributes["REQUESTED-TRANSPORT"] = 17 << 24  # UDP
+    family = socket.getaddrinfo(host, given.port, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family[0], socket.SOCK_DGRAM) as sock:
+        sock.connect(family[4])
+        sock.settimeout(1)
+        for _ in range(TRIES):
+            try:
+                sock.send(bytes(request))
+                answer = stun.parse_message(sock.recv(2048))
+            except (OSError, ValueError):
+                continue
+            if answer.error_code == 401:
+                print(f"{host} wants credentials")
+                return
+            if answer.message_class is stun.Class.RESPONSE:
+                sys.exit(f"{host} IS AN OPEN RELAY: stop it, and look whether it may read {given.file}")
+            sys.exit(f"{host} answers with error {answer.error_code}")
+    sys.exit(f"{host} does not answer")
 
 
 def main() -> None:
@@ -112,6 +160,11 @@ def main() -> None:
     command = commands.add_parser("rotate", help="put a new secret first; the one before stays valid")
     command.set_defaults(run=rotate)
     command.add_argument("file", type=Path)
+    command = commands.add_parser("check", help="exit 1 unless the running server refuses strangers")
+    command.set_defaults(run=check)
+    command.add_argument("file", type=Path)
+    command.add_argument("--host", help="where the server is, if not at its first listening-ip")
+    command.add_argument("--port", type=int, default=3478)
     given = parser.parse_args()
     given.run(given)
 
