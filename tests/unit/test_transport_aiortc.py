@@ -24,8 +24,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from tests.parity.transport_harness import CHANNELS, LOOPS, End, World, run
 
 from mina_webrtc.errors import TransportError
-from mina_webrtc.services import endpoints, hosts
-from mina_webrtc.services import ice as ice_service
+from mina_webrtc.services import consent, hosts
 from mina_webrtc.services.transport_aiortc import AiortcTransport
 from mina_webrtc.wire.ice_url import IceServer
 
@@ -199,9 +198,8 @@ async def test_a_stun_server_adds_a_candidate(world: World) -> None:
 @on_loops
 async def test_a_peer_that_vanishes_is_noticed(world: World) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ice_service, "CONSENT_PACE", 0.01)
-        patch.setattr(ice_service, "CONSENT_RETRY", 0.01)
-        patch.setattr(endpoints, "RTO", 0.01)
+        patch.setattr(consent, "CONSENT_PACE", 0.01)
+        patch.setattr(consent, "CONSENT_RETRY", 0.01)
         a, b = await world.pair(consent_timeout=0.1)
         ice = inner(b)._ice
         assert ice is not None

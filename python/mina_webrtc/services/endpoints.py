@@ -39,6 +39,8 @@ class Endpoint(StunProtocol):
         super().__init__(receiver)
         self.round_trips: dict[Address, float] = {}
         """The latest one by remote address, in seconds; of answers that can only be to one packet (Karn's rule)."""
+        self._repeated: set[bytes] = set()
+        """Transactions that were repeated out of their turn."""
         self.mapped: dict[Address, Address] = {}
         """As what each remote address sees us."""
 
@@ -70,25 +72,38 @@ class Endpoint(StunProtocol):
         transaction = stun.Transaction(
             request, addr, self, retransmissions=retransmissions, integrity_key=integrity_key
         )
-        vars(transaction)["_Transaction__timeout_delay"] = RTO
-        self.transactions[request.transaction_id] = transaction
+        return await self._run(transaction, request, addr, RTO)
+
+    async def ask(self, request: stun.Message, addr: Address, key: bytes, patience: float) -> None:
+        """Sends a request once and waits `patience` seconds for its answer. Raises `stun.TransactionError`."""
+        request.add_message_integrity(key)
+        transaction = stun.Transaction(request, addr, self, retransmissions=0, integrity_key=key)
+        await self._run(transaction, request, addr, patience)
+
+    async def _run(
+        self, transaction: stun.Transaction, request: stun.Message, addr: Address, delay: float
+    ) -> tuple[stun.Message, Address]:
+        parts, identity = vars(transaction), request.transaction_id
+        parts["_Transaction__timeout_delay"] = delay
+        self.transactions[identity] = transaction
         begin = perf_counter()  # uvloop's own clock counts whole milliseconds
         try:
             response, source = await transaction.run()
+            if parts["_Transaction__tries"] == 1 and identity not in self._repeated:
+                self.round_trips[addr] = perf_counter() - begin
         finally:
-            del self.transactions[request.transaction_id]
-        elapsed = perf_counter() - begin
-        if elapsed < RTO:
-            self.round_trips[addr] = elapsed
+            del self.transactions[identity]
+            self._repeated.discard(identity)
         if "XOR-MAPPED-ADDRESS" in response.attributes:
             self.mapped[addr] = response.attributes["XOR-MAPPED-ADDRESS"]
         return response, source
 
     def repeat(self, addr: Address) -> None:
         """Sends what is unanswered at `addr` once more, now."""
-        for transaction in list(self.transactions.values()):
+        for identity, transaction in list(self.transactions.items()):
             parts = vars(transaction)
             if parts["_Transaction__addr"] == addr:
+                self._repeated.add(identity)
                 self.send_stun(parts["_Transaction__request"], addr)
 
 

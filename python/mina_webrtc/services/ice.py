@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import ssl
 from collections import Counter
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from aioice.ice import ICE_COMPLETED, CandidatePair, ConnectionClosed, Connectio
 from mina_webrtc.errors import TransportError
 from mina_webrtc.machines.vocab import IcePath
 from mina_webrtc.services.base import TransportSettings
+from mina_webrtc.services.consent import Consent
 from mina_webrtc.services.endpoints import Endpoint
 from mina_webrtc.services.gathering import Gathering
 from mina_webrtc.services.turn import Relay, give_back
@@ -40,12 +40,6 @@ MAX_CANDIDATES = 32
 
 MAX_EARLY_DATAGRAMS = 64
 """Datagrams kept between the first successful check of the peer and our own: its ClientHello and repetitions."""
-
-CONSENT_PACE = 4.0
-"""Seconds between two consent checks, spread by a fifth (RFC 7675 §5.1 says 5)."""
-
-CONSENT_RETRY = 1.0
-"""The same after a check without an answer."""
 
 
 class IceAgent(Connection):
@@ -248,23 +242,18 @@ class IceAgent(Connection):
     # ---------------------------------------------------------------- the end
 
     async def query_consent(self) -> None:
-        """Asks the peer now and then whether it still wants to hear from us (RFC 7675), and says so when it has not
-        answered for `consent_timeout`. aioice takes 30 to 36 s."""
-        clock = asyncio.get_running_loop().time
-        heard, pause = clock(), CONSENT_PACE
-        while (pair := self._nominated.get(1)) is not None:
-            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spread in time, no secret
-            request = self.build_request(pair, nominate=False)
-            key = (self.remote_password or "").encode()
-            try:
-                await pair.protocol.request(request, pair.remote_addr, integrity_key=key, retransmissions=2)
-            except stun.TransactionError:
-                pause = CONSENT_RETRY
-                if clock() - heard >= self._settings.consent_timeout:
-                    self._lost(f"no sign of it for {clock() - heard:.1f} s")
-                    return
-            else:
-                heard, pause = clock(), CONSENT_PACE
+        """Asks the peer now and then whether it still wants to hear from us, and says so when it has not answered for
+        `consent_timeout`. aioice takes 30 to 36 s."""
+        path = self.path()
+        consent = Consent(lambda: self._nominated.get(1), self._ask, self._settings.consent_timeout)
+        # at once where the round trip is not known: checks that had to be repeated do not tell it
+        silence = await consent.run(soon=path is not None and path.round_trip is None)
+        if silence is not None:
+            self._lost(f"no sign of it for {silence:.1f} s")
+
+    async def _ask(self, pair: CandidatePair) -> None:
+        request, key = self.build_request(pair, nominate=False), (self.remote_password or "").encode()
+        await cast(Endpoint, pair.protocol).ask(request, pair.remote_addr, key, self._settings.consent_timeout)
 
     def protocol_lost(self, protocol: StunProtocol) -> None:
         if any(pair.protocol is protocol for pair in self._nominated.values()):
