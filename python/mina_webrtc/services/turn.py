@@ -118,6 +118,14 @@ class Allocation(TurnTransport):
         """What `close` has begun."""
         return cast("asyncio.Task[None]", vars(self)["_TurnTransport__close_task"])
 
+    def abort(self) -> set[asyncio.Task[None]]:
+        """Drops what was not sent. Closing a stream waits until the server has read it all, which one that has gone
+        never does, or for the end of TLS (30 s). Returns what still waits for a channel, to be cancelled."""
+        inner = vars(self)["_TurnTransport__inner_protocol"]
+        if isinstance(inner, _TcpClient):
+            inner.transport.abort()
+        return set(vars(self)["_TurnTransport__send_tasks"])
+
     async def open(self, receiver: asyncio.DatagramProtocol) -> None:
         """Asks the server; datagrams then go to `receiver`."""
         await self._connect(receiver)
@@ -169,5 +177,7 @@ async def give_back(allocations: Sequence[Allocation]) -> None:
     farewells = {allocation.farewell for allocation in allocations}
     if farewells:
         _, late = await asyncio.wait(farewells, timeout=FAREWELL)
-        for task in late:
-            task.cancel()  # its own `finally` closes the socket
+        over = late.union(*(allocation.abort() for allocation in allocations))
+        for task in over:
+            task.cancel()  # a farewell's own `finally` closes the socket
+        await asyncio.gather(*over, return_exceptions=True)

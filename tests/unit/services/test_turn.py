@@ -8,17 +8,20 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import ifaddr
 import pytest
+import trustme
 from aioice import stun
 from aioice.turn import is_channel_data, make_integrity_key
 from tests.parity.transport_harness import World, run
 from tests.unit.services.test_gathering import stun_server
 
 from mina_webrtc.services import turn as turn_service
+from mina_webrtc.services.transport_aiortc import AiortcTransports
 from mina_webrtc.services.turn import allocate, give_back
 from mina_webrtc.wire.ice_url import IceServer, TurnLogin
 
@@ -35,6 +38,8 @@ class Turn(asyncio.DatagramProtocol):
         self.given = self.bound = self.packets = 0
         self.news = asyncio.Event()
         self.silent, self.renews, self.lifetime = False, True, 600
+
+    stream: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: Any = transport
@@ -85,6 +90,45 @@ async def turn(families: str) -> AsyncIterator[tuple[Turn, IceServer]]:
     port = transport.get_extra_info("sockname")[1]
     yield server, IceServer("127.0.0.1", port, turn=True, login=TurnLogin("alice", "secret"))
     transport.close()
+    await asyncio.sleep(0)
+
+
+class TurnStream(asyncio.Protocol):
+    """The same over a stream."""
+
+    stream: asyncio.Transport
+
+    def __init__(self, server: Turn) -> None:
+        self.server = server
+        self.read = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.stream = cast(asyncio.Transport, transport)
+        self.server.stream, self.server.transport = self.stream, self
+
+    def data_received(self, data: bytes) -> None:
+        self.read += data
+        while len(self.read) >= 20 and len(self.read) >= (size := 20 + int.from_bytes(self.read[2:4])):
+            message, self.read = self.read[:size], self.read[size:]
+            self.server.datagram_received(message, ("127.0.0.1", 5))
+
+    def sendto(self, data: bytes, addr: Any) -> None:
+        self.stream.write(data)
+
+
+@asynccontextmanager
+async def turn_stream(authority: trustme.CA | None) -> AsyncIterator[tuple[Turn, IceServer]]:
+    """Over TCP, or TLS with a certificate of this authority."""
+    context = None
+    if authority is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+    server, loop = Turn("4"), asyncio.get_running_loop()
+    listener = await loop.create_server(lambda: TurnStream(server), "127.0.0.1", 0, ssl=context)
+    port, tls = listener.sockets[0].getsockname()[1], context is not None
+    login = TurnLogin("alice", "secret")
+    yield server, IceServer("127.0.0.1", port, turn=True, transport="tcp", tls=tls, login=login)
+    listener.close()
     await asyncio.sleep(0)
 
 
@@ -156,6 +200,52 @@ def test_a_server_that_has_gone_does_not_hold_up_the_end(monkeypatch: pytest.Mon
             assert time.monotonic() - begin < 1
 
     run("aiortc", "asyncio", test)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_server_that_reads_no_more_does_not_hold_up_the_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, loop: str, tls: bool
+) -> None:
+    """A stream is closed once all was read, one with TLS once the other side has agreed."""
+    adapters(monkeypatch, "127.0.0.1")
+
+    async def test(world: World) -> None:
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+        world.factory = AiortcTransports(tmp_path / "ca.pem")
+        async with turn_stream(authority if tls else None) as (server, url):
+            end = world.end(ice_servers=(url,))
+            assert RELAYED.search(await end.transport.create_offer())
+            server.stream.pause_reading()
+            relay: Any = end.transport._ice._protocols[-1]  # type: ignore[attr-defined]
+            vars(relay.transport)["_TurnTransport__inner_protocol"].transport.write(bytes(16 << 20))
+            try:
+                async with asyncio.timeout(5):
+                    await end.transport.close()
+            finally:
+                server.stream.abort()
+
+    run("aiortc", loop, test)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_what_waits_for_a_channel_ends_with_the_allocation(monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+    adapters(monkeypatch, "127.0.0.1")
+
+    async def test(world: World) -> None:
+        async with turn("4") as (server, url):
+            end = world.end(ice_servers=(url,))
+            await end.transport.create_offer()
+            server.silent = True
+            relay: Any = end.transport._ice._protocols[-1]  # type: ignore[attr-defined]
+            for last in range(5):
+                relay.transport.sendto(b"data", (f"192.0.2.{last % 3}", 9))
+            await asyncio.sleep(0)
+            await end.transport.close()
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run("aiortc", loop, test)
 
 
 async def test_an_allocation_that_is_not_renewed_is_over() -> None:
