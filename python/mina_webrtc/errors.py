@@ -149,7 +149,8 @@ class TransportError(MinaWebrtcError):
     """The peer connection failed: ICE, DTLS, SCTP, or it was lost.
 
     `reason`: `lost` (the peer does not answer any more), `closed_by_peer`, `closed` (by us), `no_route` (no candidate
-    pair works), `gathering`, `dtls`, or `protocol_error` (the peer broke a rule of the layers below).
+    pair works), `gathering`, `dtls`, `protocol_error` (the peer broke a rule of the layers below), or `internal` (a bug
+    here; the log says more).
     """
 
     def __init__(self, message: str, reason: str = "lost") -> None:

@@ -25,6 +25,7 @@ from tests.parity.transport_harness import CHANNELS, LOOPS, End, World, run
 
 from mina_webrtc.errors import TransportError
 from mina_webrtc.services import consent, hosts
+from mina_webrtc.services.ice import IceAgent
 from mina_webrtc.services.transport_aiortc import AiortcTransport
 from mina_webrtc.wire.ice_url import IceServer
 
@@ -210,6 +211,22 @@ async def test_a_peer_that_vanishes_is_noticed(world: World) -> None:
         error, fault = a.sink.closed[0]
         assert str(error).startswith("the peer is gone: no sign of it for 0.")
         assert not fault
+
+
+def test_a_bug_while_connecting_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(world: World) -> None:
+        a, b = world.end(), world.end()
+        answer = await b.transport.create_answer(await a.transport.create_offer())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(IceAgent, "sort_check_list", lambda self: {}["a bug"])
+            patch.setattr(IceAgent, "add_remote", lambda *words: None)
+            await a.transport.set_answer(answer)
+            await a.sink.until(lambda: a.sink.closed)
+        assert isinstance(a.sink.closed[0][0], TransportError)
+        assert a.sink.closed[0][0].reason == "internal"
+        assert "a bug" in caplog.text
+
+    run("aiortc", "asyncio", test)
 
 
 @on_loops

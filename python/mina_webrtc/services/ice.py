@@ -148,6 +148,15 @@ class IceAgent(Connection):
     def _left(self) -> float:
         return self._relays_from - asyncio.get_running_loop().time()
 
+    def request_received(self, message: stun.Message, addr: tuple[str, int], protocol: StunProtocol) -> None:
+        """A check of the peer's, or what looks like one. aioice takes one without a PRIORITY, and then misses it, in
+        the task that connects if the check was early."""
+        binding = message.message_method is stun.Method.BINDING
+        if binding and "PRIORITY" not in message.attributes and not self._closing:
+            self.respond_error(message, addr, protocol, (400, "Bad Request"))  # RFC 8445 §7.1.1, RFC 8489 §6.3.1
+        else:
+            super().request_received(message, addr, protocol)
+
     def check_incoming(self, message: stun.Message, addr: tuple[str, int], protocol: StunProtocol) -> None:
         known = [pair for pair in self._check_list if pair.protocol is protocol and pair.remote_addr == addr]
         if self._check_list_done and self.ice_controlling:

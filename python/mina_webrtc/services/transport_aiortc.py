@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -26,6 +27,8 @@ from mina_webrtc.services.inbox import MAX_CHUNK
 from mina_webrtc.services.messaging import Messaging
 from mina_webrtc.services.sctp import Sctp
 from mina_webrtc.services.session import Remote, read_remote, write_sdp
+
+log = logging.getLogger("mina_webrtc.transport")
 
 T = TypeVar("T")
 
@@ -144,12 +147,14 @@ class AiortcTransport(Messaging):
     async def _establish(self, ice: IceAgent, dtls: Dtls, remote: Remote, role: str) -> None:
         try:
             path = await ice.establish()
+            self._reporter.ice_connected(path)
+            dtls.start(role, remote.fingerprints)
+            ice.open()
         except TransportError as error:
             self._fail(error)
-            return
-        self._reporter.ice_connected(path)
-        dtls.start(role, remote.fingerprints)
-        ice.open()
+        except Exception:  # nobody awaits this task
+            log.exception("connecting failed by a bug of this package")
+            self._fail(TransportError("connecting failed here, by a bug of ours", "internal"))
 
     # ---------------------------------------------------------------- Messaging
 

@@ -12,6 +12,7 @@ import pytest
 from aioice import Candidate, stun
 from aioice.candidate import candidate_priority
 from tests.parity.transport_harness import World, run
+from tests.unit.services.virtual import Agent, Network, join, run_virtually
 
 from mina_webrtc.errors import TransportError
 from mina_webrtc.services import endpoints
@@ -110,6 +111,29 @@ def test_candidates_beyond_the_first_are_not_paired() -> None:
         assert len(agent.remote_candidates) == MAX_CANDIDATES
 
     run("aiortc", "asyncio", test)
+
+
+def test_an_early_check_without_a_priority_is_refused_and_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 8445 §7.1.1. One that was authenticated ended the task that connects, in silence."""
+
+    async def test() -> None:
+        network = Network()
+        a, b = Agent(network, "192.0.2.1", controlling=True), Agent(network, "192.0.2.2")
+        wire, answers = network.wires["192.0.2.2", 4000], []
+        monkeypatch.setattr(b.ice._protocols[0], "datagram_received", lambda data, addr: answers.append(data))
+        request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
+        request.attributes["USERNAME"] = f"{a.ice.local_username}:{b.ice.local_username}"
+        request.attributes["ICE-CONTROLLED"] = 1
+        request.add_message_integrity(a.ice.local_password.encode())
+        wire.sendto(bytes(request), ("192.0.2.1", 4000))
+        await asyncio.sleep(1)
+        assert [stun.parse_message(data).error_code for data in answers] == [400]
+        monkeypatch.undo()
+        await join(a, b)
+        for agent in (a, b):
+            await agent.ice.close()
+
+    run_virtually(monkeypatch, test)
 
 
 def candidate(kind: str, last: int) -> Candidate:
