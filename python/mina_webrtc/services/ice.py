@@ -230,7 +230,11 @@ class IceAgent(Connection):
         """Whether ICE has to do with this address. Others get no say in the DTLS handshake, which is not authenticated
         until its end: a forged alert would end it."""
         # not the check list: aioice cuts it down to the pair it has nominated, and the peer may have nominated another
-        if addr != self._known and any((remote.host, remote.port) == addr for remote in self._remote_candidates):
+        if addr != self._known and any(
+            # as the kernel writes it; `host` is as the peer does, and IPv6 has many ways
+            (remote._network_host, remote.port) == addr
+            for remote in self._remote_candidates
+        ):
             self._known = addr
         return addr == self._known
 

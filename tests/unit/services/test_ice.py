@@ -136,6 +136,27 @@ def test_an_early_check_without_a_priority_is_refused_and_does_no_harm(monkeypat
     run_virtually(monkeypatch, test)
 
 
+@pytest.mark.parametrize("text", ["2001:db8::a", "2001:DB8::A", "2001:db8:0:0:0:0:0:a", "2001:0db8::000A"])
+def test_data_from_an_ipv6_candidate_is_taken_however_it_is_written(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    async def test() -> None:
+        network = Network()
+        a, b = Agent(network, "2001:db8::b", controlling=True), Agent(network, "2001:db8::a")
+        a.meet(b, as_if_at=text)
+        b.meet(a)
+        await asyncio.gather(a.ice.establish(), b.ice.establish())
+        a.ice.open()
+        b.ice.transmit(b"\x80data")
+        await asyncio.sleep(1)
+        assert a.data == [b"\x80data"]
+        path = a.ice.path()
+        assert path is not None
+        assert path.remote_address == "[2001:db8::a]:4000"
+        for agent in (a, b):
+            await agent.ice.close()
+
+    run_virtually(monkeypatch, test)
+
+
 def candidate(kind: str, last: int) -> Candidate:
     host = f"192.0.2.{last + 1}"
     return Candidate(kind + host, 1, "udp", candidate_priority(1, kind, 65_535 - last), host, 4000, kind)

@@ -101,10 +101,14 @@ class Agent:
             self.ice._gathering.endpoints.append(endpoint)
             self.ice._gathering.candidates.append(endpoint.local_candidate)
 
-    def meet(self, other: Agent) -> None:
-        """Takes what the other one's SDP would say."""
+    def meet(self, other: Agent, as_if_at: str | None = None) -> None:
+        """Takes what the other one's SDP would say; `as_if_at`: another address in its candidates."""
         self.ice.remote_username, self.ice.remote_password = other.ice.local_username, other.ice.local_password
-        self.ice.add_remote(other.ice.local_candidates)
+        told = [
+            Candidate(c.foundation, 1, "udp", c.priority, as_if_at or c.host, c.port, c.type)
+            for c in other.ice.local_candidates
+        ]
+        self.ice.add_remote(told)
 
 
 async def join(a: Agent, b: Agent) -> None:
