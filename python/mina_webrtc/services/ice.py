@@ -137,6 +137,12 @@ class IceAgent(Connection):
         if not self._held(pair):
             super().check_start_task(pair)
 
+    def _check_list_maybe_fail(self) -> None:
+        # While controlled, the peer's next check may come from an address that it did not know itself: that all pairs
+        # have failed so far is no end before `ice_timeout`.
+        if self.ice_controlling:
+            super()._check_list_maybe_fail()
+
     def _held(self, pair: CandidatePair) -> bool:
         if not self.ice_controlling or not _relayed(pair) or self._left() <= 0:
             return False

@@ -157,6 +157,26 @@ def test_data_from_an_ipv6_candidate_is_taken_however_it_is_written(monkeypatch:
     run_virtually(monkeypatch, test)
 
 
+def test_the_answering_side_waits_for_checks_when_its_own_have_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The peer is not where it said; its checks come later, from elsewhere."""
+    monkeypatch.setattr(endpoints, "RTO", 0.01)
+
+    async def test() -> None:
+        network = Network()
+        a, b = Agent(network, "192.0.2.1", controlling=True), Agent(network, "192.0.2.2")
+        b.meet(a, as_if_at="192.0.2.3")
+        connecting = asyncio.ensure_future(b.ice.establish())
+        await asyncio.sleep(5)
+        assert not connecting.done()
+        assert b.ice._tried().endswith("checks that failed: 1 host-host")
+        a.meet(b)
+        await asyncio.gather(a.ice.establish(), connecting)
+        for agent in (a, b):
+            await agent.ice.close()
+
+    run_virtually(monkeypatch, test)
+
+
 def candidate(kind: str, last: int) -> Candidate:
     host = f"192.0.2.{last + 1}"
     return Candidate(kind + host, 1, "udp", candidate_priority(1, kind, 65_535 - last), host, 4000, kind)
