@@ -54,9 +54,9 @@ denied-peer-ip=::ffff:0.0.0.0-::ffff:255.255.255.255
 denied-peer-ip=64:ff9b::-64:ff9b::ffff:ffff
 denied-peer-ip=fc00::-fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff
 denied-peer-ip=fe80::-febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff
-# Bounds per user and in all.
-user-quota=12
-total-quota=1200
+# Allocations per user (one for each relayed peer; six for each connection of the last 30 s) and in all.
+user-quota=200
+total-quota=4000
 no-cli
 no-dtls
 """

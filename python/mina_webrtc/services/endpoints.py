@@ -34,6 +34,8 @@ class Endpoint(StunProtocol):
     receiver: IceAgent
     server: str | None = None
     """The TURN server, for a relay."""
+    heard = False
+    """Whether a check or data of the peer came lately; see `unused`."""
 
     def __init__(self, receiver: IceAgent) -> None:
         super().__init__(receiver)
@@ -49,6 +51,7 @@ class Endpoint(StunProtocol):
             return  # legal for UDP, an IndexError further up
         if cast(bytes, data)[0] > 3:  # RFC 7983 §7
             if self.receiver.knows((addr[0], addr[1])):
+                self.heard = True
                 self.receiver.data_received(cast(bytes, data), 1)
             return
         # An attribute that is too short raises struct.error or IndexError in aioice, one that is missing a KeyError.

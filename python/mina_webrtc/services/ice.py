@@ -10,11 +10,17 @@ import contextlib
 import ssl
 from collections import Counter
 from collections.abc import Callable
-from itertools import zip_longest
 from typing import Any, cast
 
 from aioice import Candidate, Connection, stun
-from aioice.ice import ICE_COMPLETED, CandidatePair, ConnectionClosed, ConnectionEvent, StunProtocol
+from aioice.ice import (
+    ICE_COMPLETED,
+    CandidatePair,
+    ConnectionClosed,
+    ConnectionEvent,
+    StunProtocol,
+    candidate_pair_priority,
+)
 
 from mina_webrtc.errors import TransportError
 from mina_webrtc.machines.vocab import IcePath
@@ -22,7 +28,9 @@ from mina_webrtc.services.base import TransportSettings
 from mina_webrtc.services.consent import Consent
 from mina_webrtc.services.endpoints import Endpoint
 from mina_webrtc.services.gathering import Gathering
+from mina_webrtc.services.pairs import by_turns, kind, kinds, relayed, shown
 from mina_webrtc.services.turn import Relay, give_back
+from mina_webrtc.services.unused import sweep
 
 PACE = 0.005
 """Seconds between two checks (Ta): the smallest that RFC 8445 §14.2 allows. aioice takes 20 ms, and takes them once
@@ -31,6 +39,9 @@ more after the last check, which alone is most of its set-up time."""
 RELAY_DELAY = 0.5
 """Seconds for which the controlling side checks no pair with a relay while others may still work. aioice nominates with
 every check, so the first pair that works is taken; a relay always works, two NATs take a repetition or two."""
+
+SETTLING = 3.0
+"""Seconds after the first nomination in which the peer may still mean others at the same time."""
 
 MAX_PAIRS = 100
 """RFC 8445 §6.1.2.5; every source address of an authenticated check makes one in aioice, without a bound."""
@@ -60,7 +71,8 @@ class IceAgent(Connection):
         self._on_lost: Callable[[str], None] | None = on_lost
         self._early: list[bytes] | None = []
         self._known: tuple[str, int] | None = None
-        self._relays_from = 0.0
+        self._relays_from = self._settled = 0.0
+        self._sweeping: asyncio.Task[None] | None = None
         self._gathering = Gathering(self, settings, tls)
         self._protocols = cast("list[StunProtocol]", self._gathering.endpoints)  # aioice's `close` finds them there
         self._local_candidates = self._gathering.candidates
@@ -80,7 +92,7 @@ class IceAgent(Connection):
     def add_remote(self, candidates: list[Candidate]) -> None:
         """Takes the peer's candidates. mDNS names are left out: aioice would look each up for a second, and the peer is
         found peer-reflexively anyway (protocol.md §6)."""
-        for candidate in _by_turns(candidates[:MAX_CANDIDATES]):
+        for candidate in by_turns(candidates[:MAX_CANDIDATES]):
             if candidate.component == 1 and candidate.transport.lower() == "udp" and 0 < candidate.port < 65_536:
                 self._add_remote_candidate(candidate, candidate.host)  # drops what is not an IP address
         # Non-trickle: there will be no more, so that a failure of all pairs is one.
@@ -109,12 +121,15 @@ class IceAgent(Connection):
         path = self.path()
         if result != ICE_COMPLETED or path is None:
             self._check_list_done = True
-        for pair in self._check_list:
-            if pair.task is not None:
-                pair.task.cancel()
+        begun = {pair: pair.task for pair in self._check_list if pair.task is not None}
+        for task in begun.values():
+            task.cancel()
         if result != ICE_COMPLETED or path is None:
             raise TransportError(f"no candidate pair works: {self._tried()}", "no_route")
+        for pair in begun:  # or a check of the peer that comes later would wait for the one that was cancelled
+            self._check_list.remove(pair)
         self._query_consent_task = asyncio.create_task(self.query_consent())
+        self._sweeping = asyncio.create_task(sweep(self._gathering.endpoints, self._endpoint, self._forget))
         return path
 
     async def _check(self) -> int:
@@ -144,9 +159,9 @@ class IceAgent(Connection):
             super()._check_list_maybe_fail()
 
     def _held(self, pair: CandidatePair) -> bool:
-        if not self.ice_controlling or not _relayed(pair) or self._left() <= 0:
+        if not self.ice_controlling or not relayed(pair) or self._left() <= 0:
             return False
-        return any(not _relayed(p) and p.state is not CandidatePair.State.FAILED for p in self._check_list)
+        return any(not relayed(p) and p.state is not CandidatePair.State.FAILED for p in self._check_list)
 
     def _held_for(self) -> float | None:
         return self._left() if any(map(self._held, self._check_list)) else None
@@ -164,6 +179,7 @@ class IceAgent(Connection):
             super().request_received(message, addr, protocol)
 
     def check_incoming(self, message: stun.Message, addr: tuple[str, int], protocol: StunProtocol) -> None:
+        cast(Endpoint, protocol).heard = True
         known = [pair for pair in self._check_list if pair.protocol is protocol and pair.remote_addr == addr]
         if self._check_list_done and self.ice_controlling:
             return  # we have nominated a pair; a late check must not make it another one
@@ -174,14 +190,28 @@ class IceAgent(Connection):
         if known or len(self._check_list) < MAX_PAIRS or self._make_room():
             super().check_incoming(message, addr, protocol)
 
+    def check_complete(self, pair: CandidatePair) -> None:
+        """Peers nominate with every check of theirs, as we do, and those may
+        be on their way when the first has worked: of them the best pair counts (RFC 5245 §8.1.1.2), and not the last,
+        as in aioice. Later the peer means it."""
+        now, chosen = asyncio.get_running_loop().time(), self._nominated.get(1)
+        super().check_complete(pair)
+        if chosen is None:
+            self._settled = now + SETTLING
+        elif now < self._settled and self._priority(chosen) >= self._priority(pair):
+            self._nominated[1] = chosen
+
+    def _priority(self, pair: CandidatePair) -> int:
+        return candidate_pair_priority(pair.local_candidate, pair.remote_candidate, self.ice_controlling)
+
     def _make_room(self) -> bool:
         """Gives up the least of the commonest kind of pairs for one that the peer checks: if that is the one it goes on
         with, nothing else will do."""
         if len(self._remote_candidates) >= MAX_CANDIDATES + MAX_PAIRS:
             return False
         open_ = [pair for pair in self._check_list if pair.state is not CandidatePair.State.SUCCEEDED]
-        kinds = Counter(map(_kind, open_))
-        victim = max(enumerate(open_), key=lambda entry: (kinds[_kind(entry[1])], entry[0]), default=(0, None))[1]
+        counts = Counter(map(kind, open_))
+        victim = max(enumerate(open_), key=lambda entry: (counts[kind(entry[1])], entry[0]), default=(0, None))[1]
         if victim is None:
             return False
         if victim.task is not None:
@@ -208,17 +238,16 @@ class IceAgent(Connection):
         return IcePath(
             local=local.type if local.type == "relay" else known,
             remote=remote.type,
-            local_address=_address(*(pair.local_addr if local.type == "relay" else seen)),
-            remote_address=_address(*pair.remote_addr),
+            local_address=shown(*(pair.local_addr if local.type == "relay" else seen)),
+            remote_address=shown(*pair.remote_addr),
             server=endpoint.server,
             round_trip=endpoint.round_trips.get(pair.remote_addr),
         )
 
     def _tried(self) -> str:
-        ours = _kinds(c.type for c in self._local_candidates)
-        theirs = _kinds(c.type for c in self._remote_candidates)
-        pairs = Counter(map(_kind, self._check_list))
-        checks = ", ".join(f"{count} {kind}" for kind, count in sorted(pairs.items())) or "none"
+        ours = kinds(c.type for c in self._local_candidates)
+        theirs = kinds(c.type for c in self._remote_candidates)
+        checks = kinds(map(kind, self._check_list))
         text = f"our candidates: {ours}; theirs: {theirs}; checks that failed: {checks}"
         for server, trouble in self._gathering.troubles.items():
             text += f"; {server}: {trouble}"
@@ -258,6 +287,16 @@ class IceAgent(Connection):
         if pair is not None and not self._closing:
             pair.protocol.transport.sendto(data, pair.remote_addr)
 
+    def _endpoint(self) -> Endpoint | None:
+        pair = self._nominated.get(1)
+        return cast(Endpoint, pair.protocol) if pair is not None else None
+
+    def _forget(self, unused: set[Endpoint]) -> None:
+        for pair in [pair for pair in self._check_list if pair.protocol in unused]:
+            if pair.task is not None:
+                pair.task.cancel()
+            self._check_list.remove(pair)
+
     # ---------------------------------------------------------------- the end
 
     async def query_consent(self) -> None:
@@ -289,6 +328,9 @@ class IceAgent(Connection):
 
     async def close(self) -> None:
         """Frees every socket and task; aioice's own, with relays given a moment only."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.wait({self._sweeping})
         await give_back([cast(Any, relay.transport) for relay in self._protocols if isinstance(relay, Relay)])
         await super().close()
 
@@ -296,28 +338,3 @@ class IceAgent(Connection):
         """Drops the callbacks: nothing is reported any more."""
         self._on_data = self._on_lost = None
         self._early = None
-
-
-def _by_turns(candidates: list[Candidate]) -> list[Candidate]:
-    """One of each type after the other. Two machines with a dozen addresses have more pairs than `MAX_PAIRS` of host
-    candidates alone; the few that work may be among the others."""
-    queues: dict[str, list[Candidate]] = {}
-    for candidate in candidates:
-        queues.setdefault(candidate.type, []).append(candidate)
-    return [candidate for turn in zip_longest(*queues.values()) for candidate in turn if candidate is not None]
-
-
-def _relayed(pair: CandidatePair) -> bool:
-    return "relay" in (pair.local_candidate.type, pair.remote_candidate.type)
-
-
-def _kind(pair: CandidatePair) -> str:
-    return f"{pair.local_candidate.type}-{pair.remote_candidate.type}"
-
-
-def _kinds(types: Any) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(types).items())) or "none"
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -50,6 +50,12 @@ class Turn(asyncio.DatagramProtocol):
             self.news.clear()
             await self.news.wait()
 
+    async def empty(self) -> None:
+        """Until no allocation is left."""
+        while self.given:
+            self.news.clear()
+            await self.news.wait()
+
     def datagram_received(self, data: bytes, addr: Any) -> None:
         if is_channel_data(data):
             self.packets += 1
@@ -66,6 +72,7 @@ class Turn(asyncio.DatagramProtocol):
             return self.answer(request, addr, **{"ERROR-CODE": (437, "Allocation Mismatch")})
         if request.message_method is stun.Method.REFRESH:
             self.given -= request.attributes["LIFETIME"] == 0
+            self.news.set()
             return self.answer(request, addr, LIFETIME=0)
         family = "6" if data[20:28] == IPV6_RELAY else "4"
         if family not in self.families:

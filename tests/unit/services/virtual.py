@@ -61,7 +61,8 @@ class Wire(asyncio.DatagramTransport):
         self.closing = False
         network.wires[self.address] = self
         endpoint.connection_made(self)
-        endpoint.local_candidate = Candidate(host, 1, "udp", 2_130_706_431, host, 4000, "host")
+        priority = 2_130_706_431 - len(network.wires)
+        endpoint.local_candidate = Candidate(host, 1, "udp", priority, host, 4000, "host")
 
     def sendto(self, data: Any, addr: Any = None) -> None:
         delay = self.network.delay(data, self.address, addr)
