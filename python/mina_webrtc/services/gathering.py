@@ -29,6 +29,10 @@ Query = Callable[[], Coroutine[Any, Any, None]]
 SPARE = 0.3
 """Seconds that a server still gets once another of its kind has answered: it may be farther away, or dead."""
 
+FAIR = 1.0
+"""Seconds from the beginning that STUN servers get once a TURN server has answered: they need one round trip, and where
+no UDP gets out, none of them ever answers."""
+
 TURN_PREFERENCE = {("udp", False): 65_535, ("tcp", False): 65_534, ("tcp", True): 65_533}
 """Local preference of relayed candidates: a stream under datagrams waits for what is lost."""
 
@@ -77,12 +81,15 @@ class Gathering:
 
     async def _wait(self, tasks: dict[asyncio.Task[None], IceServer]) -> None:
         clock = asyncio.get_running_loop().time
-        deadline = clock() + self._settings.gathering_timeout
+        begin = clock()
+        deadline = begin + self._settings.gathering_timeout
         pending = set(tasks)
         while pending and (left := deadline - clock()) > 0:
             _, pending = await asyncio.wait(pending, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             if {tasks[task].turn for task in pending} <= self._answered:
                 deadline = min(deadline, clock() + SPARE)
+            elif self._answered and not any(tasks[task].turn for task in pending):
+                deadline = min(deadline, max(begin + FAIR, clock() + SPARE))
 
     async def _bind(self, address: str) -> None:
         loop = asyncio.get_running_loop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from aioice.turn import is_channel_data, make_integrity_key
 from tests.parity.transport_harness import World, run
 from tests.unit.services.test_gathering import stun_server
 
+from mina_webrtc.services import gathering
 from mina_webrtc.services import turn as turn_service
 from mina_webrtc.services.transport_aiortc import AiortcTransports
 from mina_webrtc.services.turn import allocate, give_back
@@ -283,6 +285,26 @@ async def test_a_channel_is_renewed_once_and_nothing_waits_for_it(monkeypatch: p
         await server.received(51)
         await give_back([allocation])
     assert server.bound == 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_silent_stun_servers_do_not_hold_up_a_relay(monkeypatch: pytest.MonkeyPatch, stream: bool) -> None:
+    """As where no UDP gets out."""
+    adapters(monkeypatch, "127.0.0.1")
+    monkeypatch.setattr(gathering, "FAIR", 0.1)
+
+    async def test(world: World) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+            silent.bind(("127.0.0.1", 0))
+            dead = IceServer("127.0.0.1", silent.getsockname()[1])
+            async with turn_stream(None) if stream else turn("4") as (_, url):
+                begin = time.monotonic()
+                end = world.end(ice_servers=(dead, url), gathering_timeout=30.0)
+                assert RELAYED.search(await end.transport.create_offer())
+                assert time.monotonic() - begin < 10
+                await end.transport.close()
+
+    run("aiortc", "asyncio", test)
 
 
 def test_relays_are_told_before_reflexive_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
