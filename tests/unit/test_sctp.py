@@ -7,7 +7,7 @@ import random
 import struct
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from aiortc.rtcsctptransport import (
@@ -21,100 +21,10 @@ from aiortc.rtcsctptransport import (
     parse_packet,
     serialize_packet,
 )
+from tests.unit.sctp_sides import BUFFER, CHANNELS, Ends, Side, deliver, pair, sack_of
 
-from mina_webrtc.errors import RemoteProtocolError
-from mina_webrtc.services.base import ChannelSpec
-from mina_webrtc.services.dtls import Dtls
-from mina_webrtc.services.outbox import Outbox
-from mina_webrtc.services.sctp import MAX_AHEAD, MAX_COST, MAX_OVERRUN, Sctp
-
-CHANNELS = {1: ChannelSpec(1, "one", 16_384, True, 16_384), 7: ChannelSpec(7, "rpc", 1 << 20, True, 1 << 20)}
-BUFFER = 256 << 10
-
-
-class Side:
-    """One association; what it sends is kept until `deliver` carries it over."""
-
-    def __init__(self, role: str) -> None:
-        self.state = "connected"
-        self._role = role
-        self.packets: list[bytes] = []
-        self.received: list[tuple[int, bytes]] = []
-        self.over: list[tuple[str, bool]] = []
-        self.sent = 0
-        self.opened = 0
-        self.held = 0
-        self.outbox = Outbox(CHANNELS)
-        self.sctp = Sctp(cast(Dtls, self), CHANNELS, BUFFER, self.outbox, self)
-
-    # what SCTP uses of DTLS
-
-    def send(self, data: bytes) -> None:
-        self.packets.append(data)
-
-    def _register_data_receiver(self, receiver: Any) -> None: ...
-    def _unregister_data_receiver(self, receiver: Any) -> None: ...
-
-    # what SCTP reports
-
-    def sctp_open(self) -> None:
-        self.opened += 1
-
-    def sctp_data(self, channel: int, data: bytes) -> None:
-        if not data:
-            raise RemoteProtocolError("empty")
-        self.received.append((channel, data))
-
-    def sctp_channel_closed(self, channel: int) -> None: ...
-
-    def sctp_sent(self, count: int) -> None:
-        self.sent += count
-
-    def sctp_over(self, reason: str, remote_fault: bool, by_peer: bool = False) -> None:
-        self.over.append((reason, remote_fault))
-
-    def sctp_held(self) -> tuple[int, int]:
-        return self.held, self.held
-
-    def hear(self, chunk: Chunk) -> None:
-        """A packet with this chunk and everything else as it must be comes in."""
-        sctp = self.sctp
-        self.sctp.receive(serialize_packet(5000, 5000, sctp._local_verification_tag, chunk))
-
-    def close_window(self) -> None:
-        """The application takes nothing any more, and the peer is told by a SACK."""
-        self.held = BUFFER
-        self.hear(self.data())
-        self.hear(self.data())
-        assert self.sctp._told == 0
-
-    def data(self, ahead: int = 1, **fields: Any) -> DataChunk:
-        chunk = DataChunk(flags=3)
-        chunk.tsn = (cast(int, self.sctp._last_received_tsn) + ahead) % 2**32
-        chunk.stream_id, chunk.stream_seq, chunk.protocol, chunk.user_data = 1, 0, 53, b"\x00\x00\x00\x01x"
-        for name, value in fields.items():
-            setattr(chunk, name, value)
-        return chunk
-
-
-def deliver(a: Side, b: Side, pick: Callable[[bytes], bool] = lambda packet: True) -> None:
-    while a.packets or b.packets:
-        for source, target in ((a, b), (b, a)):
-            packets, source.packets = source.packets, []
-            for packet in packets:
-                if pick(packet):
-                    target.sctp.receive(packet)
-            if not source.packets and not target.packets and target.sctp._sack_needed:
-                target.sctp._sack_late()  # its timer
-
-
-def pair() -> tuple[Side, Side]:
-    a, b = Side("client"), Side("server")
-    a.sctp.connect(5000)
-    b.sctp.connect(5000)
-    deliver(a, b)
-    assert (a.opened, b.opened) == (1, 1)
-    return a, b
+from mina_webrtc.services.packets import read_alone, write_sack
+from mina_webrtc.services.sctp import MAX_AHEAD, MAX_COST, MAX_OVERRUN
 
 
 @pytest.fixture
@@ -124,9 +34,6 @@ async def ends() -> Any:
     for side in (a, b):
         side.sctp.stop_now()
     await asyncio.sleep(0)
-
-
-Ends = tuple[Side, Side]
 
 
 async def test_the_window_is_announced_and_obeyed(ends: Ends) -> None:
@@ -210,9 +117,9 @@ async def test_a_parameter_of_length_zero(ends: Ends, kind: int) -> None:
 async def test_data_far_ahead_is_dropped(ends: Ends) -> None:
     _, b = ends
     b.hear(b.data(MAX_AHEAD + 1))
-    assert not b.sctp._sack_misordered
+    assert not b.sctp._received.broken
     b.hear(b.data(2, stream_seq=1))
-    assert len(b.sctp._sack_misordered) == 1
+    assert b.sctp._received.gaps(9) == [(2, 2)]
     b.hear(b.data())
     assert len(b.received) == 2
 
@@ -222,7 +129,8 @@ async def test_data_on_an_unknown_stream_is_thrown_away(ends: Ends) -> None:
     for stream in range(500, 600):
         b.hear(b.data(stream_id=stream))
     assert b.received == []
-    assert not set(b.sctp._inbound_streams) - set(CHANNELS)
+    assert not set(b.sctp._reassembly._streams) - set(CHANNELS)
+    assert b.sctp._reassembly.memory == 0
     b.hear(b.data(protocol=50, user_data=b"\x03" + bytes(11)))  # DCEP OPEN for a channel that is negotiated
     assert not b.over
 
@@ -244,7 +152,7 @@ async def test_a_repeated_init_does_not_start_over(ends: Ends) -> None:
         lambda b: ForwardTsnChunk(body=struct.pack("!L", 5)),
         lambda b: b.data(user_data=b""),
         lambda b: b.data(protocol=57, user_data=b"\x00"),
-        lambda b: _sack(b, 1000),
+        lambda b: sack_of(b, 1000),
     ],
     ids=["forward tsn", "no data", "empty message", "acknowledges the future"],
 )
@@ -259,13 +167,6 @@ async def test_a_peer_that_leaves_is_not_at_fault(ends: Ends, chunk: Chunk) -> N
     _, b = ends
     b.hear(chunk)
     assert [fault for _, fault in b.over] == [False]
-
-
-def _sack(side: Side, ahead: int) -> SackChunk:
-    sack = SackChunk()
-    sack.cumulative_tsn = (side.sctp._local_tsn - 1 + ahead) % 2**32
-    sack.advertised_rwnd = 10_000
-    return sack
 
 
 @pytest.mark.parametrize("seconds", [3600, -3600])
@@ -285,7 +186,7 @@ async def test_a_wall_clock_that_is_set_meanwhile_is_no_round_trip(
 
 async def test_gaps_beyond_what_was_sent_cost_nothing(ends: Ends) -> None:
     a, _ = ends
-    sack = _sack(a, 0)
+    sack = sack_of(a, 0)
     sack.gaps = [(1, 65_535)] * 200
     begin = asyncio.get_running_loop().time()
     for _ in range(20):
@@ -328,7 +229,7 @@ async def test_mutated_packets_raise_nothing(seed: int) -> None:
     a.sctp.close_channel(1)
     await asyncio.sleep(0)
     deliver(a, b, lambda packet: recorded.append(packet) or True)  # type: ignore[func-returns-value]
-    recorded += [serialize_packet(5000, 5000, 0, chunk) for chunk in (b.data(), _sack(b, 0), ForwardTsnChunk())]
+    recorded += [serialize_packet(5000, 5000, 0, chunk) for chunk in (b.data(), sack_of(b, 0), ForwardTsnChunk())]
     for _ in range(400):
         packet = bytearray(generator.choice(recorded))
         for _ in range(generator.randint(1, 4)):
@@ -363,3 +264,43 @@ async def test_a_packet_is_what_aiortc_writes(ends: Ends) -> None:
         for packet in a.packets:
             source, target, tag, chunks = parse_packet(packet)
             assert serialize_packet(source, target, tag, chunks[0]) == packet
+
+
+@pytest.mark.parametrize("gaps", [[], [(2, 3), (7, 7)]])
+@pytest.mark.parametrize("duplicates", [[], [5, 2**32 - 1]])
+def test_a_sack_is_what_aiortc_writes_and_reads(gaps: list[tuple[int, int]], duplicates: list[int]) -> None:
+    sack = SackChunk()
+    sack.cumulative_tsn, sack.advertised_rwnd, sack.gaps, sack.duplicates = 2**32 - 2, 1 << 20, gaps, duplicates
+    packet = write_sack(5000, 5001, 77, 2**32 - 2, 1 << 20, gaps, duplicates)
+    assert packet == serialize_packet(5000, 5001, 77, sack)
+    read = read_alone(packet, 77)
+    assert isinstance(read, SackChunk)
+    assert (read.cumulative_tsn, read.advertised_rwnd, read.gaps) == (2**32 - 2, 1 << 20, gaps)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 1160])
+def test_a_data_chunk_alone_is_read_as_aiortc_reads_it(size: int) -> None:
+    chunk = DataChunk(flags=3)
+    chunk.tsn, chunk.stream_id, chunk.stream_seq, chunk.protocol = 2**32 - 1, 8, 65_535, 53
+    chunk.user_data = bytes(range(1, 1 + size % 255))
+    packet = serialize_packet(5000, 5000, 77, chunk)
+    read, whole = read_alone(packet, 77), parse_packet(packet)[3][0]
+    assert isinstance(read, DataChunk)
+    assert read.__dict__ == whole.__dict__
+
+
+def test_only_a_sound_packet_with_one_such_chunk_takes_the_short_way() -> None:
+    chunk = DataChunk(flags=3)
+    chunk.user_data = b"abcd"
+    packet = serialize_packet(5000, 5000, 77, chunk)
+    sack = write_sack(5000, 5000, 77, 1, 2, [(2, 2)], [])
+    assert read_alone(packet, 77) is not None
+    for end in range(len(packet)):
+        assert read_alone(packet[:end], 77) is None
+    others = [packet + sack[12:], packet + bytes(4), packet[:12] + b"\x0a" + packet[13:]]
+    others.append(sack[:24] + b"\x00\x02" + sack[26:])  # more blocks than there are
+    others.append(packet[:14] + b"\x00\x10" + packet[16:28])  # without data
+    for other in others:
+        assert read_alone(_sealed(other, 77), 77) is None
+    assert read_alone(packet, 78) is None
+    assert read_alone(packet[:8] + bytes(4) + packet[12:], 77) is None

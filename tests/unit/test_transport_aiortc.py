@@ -21,11 +21,13 @@ import pytest
 from aioice import ice as aioice_ice
 from aioice import stun
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.rtcsctptransport import DataChunk, serialize_packet
 from tests.parity.transport_harness import CHANNELS, LOOPS, End, World, run
 
 from mina_webrtc.errors import TransportError
 from mina_webrtc.services import consent, hosts
 from mina_webrtc.services.ice import IceAgent
+from mina_webrtc.services.inbox import MAX_CHUNK
 from mina_webrtc.services.transport_aiortc import AiortcTransport
 from mina_webrtc.wire.ice_url import IceServer
 
@@ -429,6 +431,30 @@ def test_a_peer_that_ignores_the_window_is_disconnected(monkeypatch: pytest.Monk
         await peer.close()
 
     run("aiortc", "asyncio", test)
+
+
+@on_loops
+async def test_before_authentication_little_is_held_out_of_order(world: World) -> None:
+    a, _ = await world.pair(admit=False)
+    sctp = inner(a)._sctp
+    assert sctp is not None
+    first = (sctp._last_received_tsn or 0) + 1
+
+    def come(ahead: int, size: int) -> None:
+        chunk = DataChunk(flags=0)
+        chunk.tsn, chunk.stream_id, chunk.protocol = (first + ahead) % 2**32, 7, 53
+        chunk.user_data = bytes(size)
+        inner(a).dtls_data(serialize_packet(5000, 5000, sctp._local_verification_tag, chunk))
+
+    come(8000, 1)
+    for ahead in range(1, 41):
+        come(ahead, 16_000)
+    assert 65_536 < sctp._reassembly.size <= 65_536 + MAX_CHUNK
+    a.admit()
+    for ahead in range(1, 41):
+        come(ahead, 16_000)
+    assert sctp._reassembly.size == 40 * 16_000 + 1
+    assert not a.sink.closed
 
 
 # ---------------------------------------------------------------- leaving nothing

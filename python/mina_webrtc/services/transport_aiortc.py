@@ -138,7 +138,7 @@ class AiortcTransport(Messaging):
         self._dtls = Dtls(self._certificate, ice.transmit, self)
         # A window above what the kernel keeps would only make the peer send what is then dropped.
         window = min(self._settings.receive_buffer, max(2 * MAX_CHUNK, ice.packets * USERDATA_MAX_LENGTH))
-        self._sctp = Sctp(self._dtls, self._channels, window, self._outbox, self)
+        self._sctp = Sctp(self._dtls, self._channels, window, self._settings.early_limit, self._outbox, self)
         ice.remote_username, ice.remote_password = remote.username, remote.password
         ice.remote_is_lite = remote.lite
         ice.add_remote(list(remote.candidates))
@@ -157,6 +157,12 @@ class AiortcTransport(Messaging):
             self._fail(TransportError("connecting failed here, by a bug of ours", "internal"))
 
     # ---------------------------------------------------------------- Messaging
+
+    def admit(self) -> None:
+        """Authentication has passed: early data is parsed and delivered, and the peer may use the whole window."""
+        if self._sctp is not None:
+            self._sctp.admit()
+        super().admit()
 
     def _path(self) -> IcePath | None:
         return self._ice.path() if self._ice is not None else None
