@@ -77,18 +77,24 @@ nat-setup: ## Install what test-nat needs, from Debian's packages (root)
 nat-matrix: $(VENV)/.native ## Run every pair of NATs and write docs/nat-matrix.md (root, 10 minutes)
 	$(PY) -m tests.nat.matrix
 
+# Checking links nothing: libFuzzer is named and not built, which would take a C++ compiler.
+FUZZ_LINT := CUSTOM_LIBFUZZER_PATH=none/libfuzzer.a
+
 lint: $(VENV)/.native ## Check formatting, style and types of Python and Rust
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo fmt --manifest-path rust/fuzz/Cargo.toml --check
+	$(FUZZ_LINT) cargo clippy --locked --manifest-path rust/fuzz/Cargo.toml --target-dir target/fuzz --quiet -- -D warnings
 	$(PY) tools/third_party.py --check
 
 format: $(VENV)/.dependencies ## Format Python and Rust in place
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	cargo fmt --all
+	cargo fmt --manifest-path rust/fuzz/Cargo.toml
 
 licenses: $(VENV)/.dependencies ## Write THIRD_PARTY_LICENSES.txt anew, after a change of Cargo.lock
 	$(PY) tools/third_party.py
