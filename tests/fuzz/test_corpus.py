@@ -63,7 +63,15 @@ LARGE: dict[str, list[bytes]] = {
         b"[" * 65_536,
         b"[" + b"[]," * 21_000 + b"[]]",
         b"[" + b"1," * 32_000 + b"1]",
+        b"[" + b"300," * 16_000 + b"300]",
+        b"[" + b"255," * 16_383 + b"255]",
+        b"[" + b'"a",' * 16_000 + b'"a"]',
+        b"[" + b'"ab"' * 16_000 + b"]",
+        b'{"sdp":"' + b"," * 65_000 + b'"}',
+        b"[" + b"{}," * 20_000 + b"{}]",
+        b'{"Offer":{"sdp":"' + b"a=\\r\\n" * 10_000 + b'","x":[' + b"{}," * 1_000 + b"{}]}}",
         b'{"' + b'":0,"'.join(b"%d" % n for n in range(6_000)) + b'":0}',
+        b'{"' + b'":0,"'.join(b"%d" % n for n in range(255)) + b'":0}',
         b'{"sdp":"' + b"\\u0061" * 10_000 + b'"}',
         b"1" * 65_536,
         b" " * 10**7,
@@ -73,10 +81,10 @@ LARGE: dict[str, list[bytes]] = {
     "message": [b"\4\xfd\0\0\1\0" + b"\xfe\xff\0" * 65_536, b"\1\0\1\6\xfd\0\0\1\0" + b"\1" * 65_536],
 }
 
-CONSTANTS = dict.fromkeys(PARSERS, 16 * KIB) | {"base58": 64 * KIB, "sdp": 64 * KIB, "json": 1536 * KIB}
+CONSTANTS = dict.fromkeys(PARSERS, 16 * KIB) | {"base58": 64 * KIB, "sdp": 64 * KIB, "json": 32 * KIB}
 """What may come on top of twice the input's size. Python's ints put by halves of their digits to multiply the 16 KiB
-that base58 may have; its objects take more room than the text of an SDP's lines (512 of them) or of JSON (64 KiB, of
-which `[],[],…` becomes the most)."""
+that base58 may have; its objects take more room than the text of an SDP's lines (512 of them) or of JSON's values (256
+of them)."""
 
 
 def entries() -> list[Any]:
@@ -110,6 +118,15 @@ def test_no_input_takes_much_memory(target: str, data: bytes) -> None:
     for parse in PARSERS[target]:
         allowed(lambda p=parse: p(given), InvalidInput)  # whatever is imported or cached by it
         assert _peak(parse, given) <= 2 * len(data) + CONSTANTS[target]
+
+
+@pytest.mark.parametrize("last", ["€", "😀", "\\ud83d\\ude00"])
+def test_text_beyond_latin_1_takes_what_python_takes_for_it(last: str) -> None:
+    """Up to four bytes for every character of a text that has one such: for the JSON and for the value in it."""
+    data = ('{"sdp":"' + "a" * 65_000 + last + '"}').encode()
+    for parse in PARSERS["json"]:
+        allowed(lambda p=parse: p(data), InvalidInput)
+        assert _peak(parse, data) <= 8 * len(data) + CONSTANTS["json"]
 
 
 def _peak(parse: Parser, given: str | bytes) -> int:

@@ -13,7 +13,7 @@ from mina_webrtc.errors import InvalidInput, KeyFileError, SignalError
 from mina_webrtc.keybox import KeyBox
 from mina_webrtc.wire.auth import SEALED
 from mina_webrtc.wire.host import read_host_json
-from mina_webrtc.wire.json import parse_json, read_bytes
+from mina_webrtc.wire.json import parse_bytes, parse_json
 from mina_webrtc.wire.response import P2pConnectionResponse
 from mina_webrtc.wire.sealed import MAX_SEALED
 from mina_webrtc.wire.signal import Answer, Offer, Signal
@@ -27,7 +27,7 @@ _OVERHEAD = 28
 def explain_json(text: str, form: str, asked: Asked) -> Found:
     """What the JSON is. Raises `InvalidInput`, whose message says what is wrong with the likeliest reading."""
     data = text.encode("utf-8", "surrogatepass")
-    value = parse_json(data, _LONGEST)
+    value = parse_json(data, _LONGEST, _LONGEST)
     if type(value) is list and not any(type(item) is list or type(item) is str for item in value):
         return _array(data, form, asked)
     kind, read = _likeliest(value)
@@ -35,7 +35,7 @@ def explain_json(text: str, form: str, asked: Asked) -> Found:
 
 
 def _array(data: bytes, form: str, asked: Asked) -> Found:
-    raw = read_bytes(parse_json(data, _LONGEST), "an array", MAX_SEALED)
+    raw = parse_bytes(data, "an array", MAX_SEALED, _LONGEST)
     if len(raw) < _OVERHEAD:
         raise SignalError(f"an array of {len(raw)} numbers is shorter than anything encrypted")
     kind = "connection auth (encrypted)" if len(raw) == SEALED else "encrypted offer or answer"

@@ -6,7 +6,7 @@ from hmac import compare_digest
 
 from mina_webrtc.errors import InvalidInput
 from mina_webrtc.identity import Cipher, PublicKey, SecretKey, sdp_hash
-from mina_webrtc.wire.json import Bytes, parse_json, read_bytes
+from mina_webrtc.wire.json import Bytes, parse_bytes
 
 HASHES = 64
 """Bytes of a `ConnectionAuth`: two SHA-256 hashes."""
@@ -69,7 +69,7 @@ class ConnectionAuthEncrypted:
     @classmethod
     def from_json(cls, data: Bytes) -> ConnectionAuthEncrypted:
         """From an array of 92 numbers. Raises `SignalError` for another form, `InvalidInput` for another length."""
-        return cls(read_bytes(parse_json(data, _JSON_LIMIT), "an encrypted connection auth", SEALED))
+        return cls(parse_bytes(data, "an encrypted connection auth", SEALED, _JSON_LIMIT))
 
     @property
     def nonce(self) -> bytes:

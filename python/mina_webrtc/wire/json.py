@@ -17,6 +17,9 @@ MAX_BYTES = 64 * 1024
 """A body larger than this is refused unread (protocol.md §5)."""
 MAX_DEPTH = 127
 """serde_json stops at 128 nested values."""
+MAX_VALUES = 256
+"""A message has nine values at most, and whatever fields are added to it will not make it twenty. Each one takes up to
+170 bytes of memory, however short it is."""
 _MAX_DIGITS = 20
 """An integer with more characters is outside of 64 bits."""
 
@@ -41,16 +44,16 @@ UNIT = _Marker("no content")
 """The content of an enum variant that stands alone, as a string."""
 
 
-def parse_json(data: Bytes, limit: int = MAX_BYTES) -> Json:
+def parse_json(data: Bytes, limit: int = MAX_BYTES, values: int = MAX_VALUES) -> Json:
     """The JSON value in `data`, UTF-8 without a byte order mark. Raises `SignalError` for anything else, for more
-    than `limit` bytes, and for more than `MAX_DEPTH` nested values."""
+    than `limit` bytes or `values` values, and for more than `MAX_DEPTH` nested ones."""
     raw = memoryview(data)
     if raw.nbytes > limit:
         raise SignalError(f"JSON of {raw.nbytes} bytes is longer than {limit}")
     try:
         text = str(raw, "utf-8")
-        if text.count("[") + text.count("{") > MAX_DEPTH:
-            _check_depth(text)
+        if text.count("[") + text.count("{") + text.count(",") >= min(values, MAX_DEPTH):
+            _check_shape(text, values)
         return _DECODER.decode(text)
     except ValueError as error:
         raise SignalError(f"not JSON: {error}") from None
@@ -80,18 +83,26 @@ def read_int(value: Json, what: str, high: int) -> int:
     return value
 
 
-def read_bytes(value: Json, what: str, limit: int) -> bytes:
-    """A list of numbers `0…255`, at most `limit` of them; `SignalError` otherwise."""
-    if type(value) is not list:
+def parse_bytes(data: Bytes, what: str, limit: int, longest: int) -> bytes:
+    """A JSON array of numbers `0…255`, at most `limit` of them in `longest` bytes; `SignalError` otherwise. The numbers
+    are read one by one, because a list of them takes many times the memory of the text."""
+    raw = memoryview(data)
+    if raw.nbytes > longest:
+        raise SignalError(f"JSON of {raw.nbytes} bytes is longer than {longest}")
+    found = bytearray()
+    position, item = 0, _FIRST.match(raw)
+    while item is not None:
+        if len(found) == limit:
+            raise SignalError(f"{what} is longer than {limit} bytes")
+        number = int(item[1])
+        if number > 0xFF:
+            raise SignalError(f"{what} must hold numbers from 0 to 255")
+        found.append(number)
+        position = item.end()
+        item = _NEXT.match(raw, position)
+    if not (_END.fullmatch(raw, position) if found else _EMPTY.fullmatch(raw)):
         raise SignalError(f"{what} must be an array of numbers")
-    if len(value) > limit:
-        raise SignalError(f"{what} of {len(value)} bytes is longer than {limit}")
-    if any(type(item) is not int for item in value):
-        raise SignalError(f"{what} must hold integers only")
-    try:
-        return bytes(value)
-    except ValueError:
-        raise SignalError(f"{what} must hold numbers from 0 to 255") from None
+    return bytes(found)
 
 
 def read_struct(value: Json, what: str, names: tuple[str, ...], optional: frozenset[str] = frozenset()) -> list[Json]:
@@ -147,13 +158,26 @@ def _constant(text: str) -> NoReturn:
 
 _DECODER = JSONDecoder(object_pairs_hook=tuple, parse_int=_integer, parse_float=_float, parse_constant=_constant)
 _ENCODER = JSONEncoder(ensure_ascii=False)
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_BRACKET = re.compile(r"[\[\]{}]")
+_MARK = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},]', re.DOTALL)
+"""A string, as a whole, or what structures JSON."""
+_SPACE = rb"[ \t\n\r]*"
+_NUMBER = _SPACE + rb"(0|[1-9][0-9]{0,2})(?![0-9])"
+_FIRST = re.compile(_SPACE + rb"\[" + _NUMBER)
+_NEXT = re.compile(_SPACE + rb"," + _NUMBER)
+_END = re.compile(_SPACE + rb"\]" + _SPACE)
+_EMPTY = re.compile(_SPACE + rb"\[" + _SPACE + rb"\]" + _SPACE)
 
 
-def _check_depth(text: str) -> None:
-    depth = 0
-    for bracket in _BRACKET.finditer(_STRING.sub("", text)):
-        depth += 1 if bracket[0] in "[{" else -1
+def _check_shape(text: str, values: int) -> None:
+    """Raises `ValueError` before anything is made of a text that holds or nests too much."""
+    depth, count = 0, 1
+    for mark in _MARK.finditer(text):
+        if mark[0] in "[{":
+            depth += 1
+        elif mark[0] in "]}":
+            depth -= 1
+        count += mark[0] in "[{,"
         if depth > MAX_DEPTH:
             raise ValueError(f"more than {MAX_DEPTH} nested values")
+        if count > values:
+            raise ValueError(f"more than {values} values")

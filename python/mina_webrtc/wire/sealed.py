@@ -7,7 +7,7 @@ from msgspec import Struct
 from mina_webrtc._backend import base58_decode, base58_encode
 from mina_webrtc.errors import SignalError
 from mina_webrtc.identity import Cipher
-from mina_webrtc.wire.json import Bytes, parse_json, read_bytes
+from mina_webrtc.wire.json import Bytes, parse_bytes
 from mina_webrtc.wire.offer import Offer
 from mina_webrtc.wire.response import P2pConnectionResponse
 
@@ -40,7 +40,7 @@ class EncryptedOffer(Struct, frozen=True):
     @staticmethod
     def from_json(data: Bytes) -> EncryptedOffer:
         """Raises `SignalError`, also for more than 16 KiB."""
-        return EncryptedOffer(read_bytes(parse_json(data, _MAX_NUMBERS), "encrypted offer", MAX_SEALED))
+        return EncryptedOffer(parse_bytes(data, "encrypted offer", MAX_SEALED, _MAX_NUMBERS))
 
     def __repr__(self) -> str:
         return f"EncryptedOffer(<{len(self.data)} bytes>)"
@@ -67,7 +67,7 @@ class EncryptedAnswer(Struct, frozen=True):
     @staticmethod
     def from_json(data: Bytes) -> EncryptedAnswer:
         """Raises `SignalError`, also for more than 16 KiB."""
-        return EncryptedAnswer(read_bytes(parse_json(data, _MAX_NUMBERS), "encrypted answer", MAX_SEALED))
+        return EncryptedAnswer(parse_bytes(data, "encrypted answer", MAX_SEALED, _MAX_NUMBERS))
 
     def __repr__(self) -> str:
         return f"EncryptedAnswer(<{len(self.data)} bytes>)"
