@@ -17,7 +17,7 @@ from mina_webrtc.wire.ice_url import IceServer
 
 async def main(server: IceServer) -> None:
     assert server.login is not None
-    allocation = await allocate(server, ssl.create_default_context, asyncio.DatagramProtocol())
+    allocation = await allocate(server, [server.host], ssl.create_default_context, asyncio.DatagramProtocol())
     client = vars(allocation)["_TurnTransport__inner_protocol"]
     await asyncio.sleep(int(server.login.name.partition(":")[0]) + 1 - time.time())
     refresh = stun.Message(stun.Method.REFRESH, stun.Class.REQUEST, attributes={"LIFETIME": 600})
@@ -25,7 +25,7 @@ async def main(server: IceServer) -> None:
     await client.channel_bind(0x4000, ("192.0.2.1", 4000))
     await give_back([allocation])
     try:
-        await allocate(server, ssl.create_default_context, asyncio.DatagramProtocol())
+        await allocate(server, [server.host], ssl.create_default_context, asyncio.DatagramProtocol())
     except stun.TransactionFailed as error:
         print(json.dumps({"lifetime": renewed.attributes["LIFETIME"], "again": error.response.error_code}))
 

@@ -14,9 +14,11 @@ from aioice import stun
 from msgspec import Struct
 from msgspec.structs import replace
 
+from mina_webrtc.errors import ResolveError
 from mina_webrtc.services.endpoints import Address
-from mina_webrtc.services.gathering import explain, resolve
+from mina_webrtc.services.gathering import explain
 from mina_webrtc.services.hosts import host_addresses
+from mina_webrtc.services.names import Names
 from mina_webrtc.services.turn import allocate, give_back
 from mina_webrtc.wire.ice_url import IceServer
 
@@ -118,11 +120,21 @@ async def examine(
     servers: tuple[IceServer, ...], interfaces: tuple[str, ...], tls: Callable[[], ssl.SSLContext]
 ) -> Report:
     """Asks every server, and finds out about the NAT with those that speak STUN over UDP."""
+    names = Names(PATIENCE)
+    try:
+        return await _examine(servers, interfaces, tls, names)
+    finally:
+        await names.close()
+
+
+async def _examine(
+    servers: tuple[IceServer, ...], interfaces: tuple[str, ...], tls: Callable[[], ssl.SSLContext], names: Names
+) -> Report:
     addresses = tuple(host_addresses(None, interfaces))
     if any(server.tls for server in servers):
         tls()  # reads the system's authorities, which takes longer than most servers
     homes = {6 if ":" in text else 4: text for text in reversed(addresses)}  # the first of each family
-    reports = tuple(await asyncio.gather(*(_examine_server(server, homes, tls) for server in servers)))
+    reports = tuple(await asyncio.gather(*(_examine_server(server, homes, tls, names) for server in servers)))
     answering = [server for server, report in zip(servers, reports, strict=True) if report.trouble is None]
     over_udp = [report for server, report in zip(servers, reports, strict=True) if server.transport == "udp"]
     udp = "works" if any(report.reached for report in over_udp) else "blocked"
@@ -130,7 +142,7 @@ async def examine(
         udp = "unknown"
     nat = Nat()
     if udp == "works":
-        nat = await _examine_nat([s for s in answering if s.transport == "udp"], homes)
+        nat = await _examine_nat([s for s in answering if s.transport == "udp"], homes, names)
     relay = any(server.turn for server in answering)
     reachable = _reachable(nat, udp, relay)
     ipv6 = any(ip.version == 6 and ip not in LOCAL_IPV6 and not ip.is_loopback for ip in map(ip_address, addresses))
@@ -139,28 +151,33 @@ async def examine(
     return replace(report, advice=tuple(_advice(servers, report, relay)))
 
 
-async def _examine_server(server: IceServer, homes: Homes, tls: Callable[[], ssl.SSLContext]) -> ServerReport:
+async def _examine_server(
+    server: IceServer, homes: Homes, tls: Callable[[], ssl.SSLContext], names: Names
+) -> ServerReport:
     try:
         async with asyncio.timeout(PATIENCE):
-            found, seconds = await (_relays(server, homes, tls) if server.turn else _reflect(server, homes))
+            found, seconds = await (
+                _relays(server, homes, tls, names) if server.turn else _reflect(server, homes, names)
+            )
     except TimeoutError:
         return ServerReport(str(server), trouble=SILENCE)
-    except (OSError, stun.TransactionError, UnicodeError, LookupError) as error:
+    except (OSError, stun.TransactionError, ResolveError, LookupError) as error:
         reached = isinstance(error, stun.TransactionFailed | ssl.SSLError)
         return ServerReport(str(server), reached, trouble=explain(error))
     return ServerReport(str(server), True, ", ".join(map(_text, found)), round(seconds * 1000, 1))
 
 
 async def _relays(
-    server: IceServer, homes: Homes, tls: Callable[[], ssl.SSLContext]
+    server: IceServer, homes: Homes, tls: Callable[[], ssl.SSLContext], names: Names
 ) -> tuple[tuple[Address, ...], float]:
     """What a TURN server relays, of each family, and after how many seconds the first was there."""
     found, seconds = [], 0.0
+    hosts = await names.addresses(server.host)
     begin = perf_counter()  # uvloop's own clock counts whole milliseconds
     refused: stun.TransactionFailed | None = None
     for ipv6 in (False, True) if 6 in homes else (False,):
         try:
-            allocation = await allocate(server, tls, asyncio.DatagramProtocol(), ipv6=ipv6)
+            allocation = await allocate(server, hosts, tls, asyncio.DatagramProtocol(), ipv6=ipv6)
         except stun.TransactionFailed as error:
             refused = refused or error
             continue
@@ -172,9 +189,9 @@ async def _relays(
     return tuple(found), seconds
 
 
-async def _reflect(server: IceServer, homes: Homes) -> tuple[tuple[Address, ...], float]:
+async def _reflect(server: IceServer, homes: Homes, names: Names) -> tuple[tuple[Address, ...], float]:
     """As what a STUN server sees us, and after how many seconds it said so."""
-    target, local = await _way(server, homes)
+    target, local = await _way(server, homes, names)
     prober = await Prober.open(local)
     begin = perf_counter()
     try:
@@ -186,13 +203,13 @@ async def _reflect(server: IceServer, homes: Homes) -> tuple[tuple[Address, ...]
     return (address,), perf_counter() - begin
 
 
-async def _way(server: IceServer, homes: Homes) -> tuple[Address, str]:
-    """The server's address, IPv4 first, and ours to ask from. Raises `OSError`, `LookupError`."""
-    trouble: OSError | LookupError | None = None
+async def _way(server: IceServer, homes: Homes, names: Names) -> tuple[Address, str]:
+    """The server's address, IPv4 first, and ours to ask from. Raises `OSError`, `ResolveError`, `LookupError`."""
+    trouble: ResolveError | LookupError | None = None
     for version in sorted(homes):
         try:
-            return await resolve(server, version), homes[version]
-        except (OSError, LookupError) as error:
+            return (await names.address(server.host, version), server.port), homes[version]
+        except (ResolveError, LookupError) as error:
             trouble = error
     raise trouble or OSError("this machine has no address to ask from")
 
@@ -208,11 +225,11 @@ class Nat(Struct, frozen=True):
     public: Address | None = None
 
 
-async def _examine_nat(servers: list[IceServer], homes: Homes) -> Nat:
+async def _examine_nat(servers: list[IceServer], homes: Homes, names: Names) -> Nat:
     ways = []
     for server in servers:
-        with contextlib.suppress(OSError, LookupError):
-            ways.append(await _way(server, homes))
+        with contextlib.suppress(OSError, ResolveError, LookupError):
+            ways.append(await _way(server, homes, names))
     local = min((local for _, local in ways), key=lambda text: ":" in text, default=None)
     if local is None:
         return Nat()

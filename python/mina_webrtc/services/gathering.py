@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from aioice import Candidate, stun
 from aioice.candidate import candidate_foundation, candidate_priority
 
-from mina_webrtc.errors import TransportError
+from mina_webrtc.errors import ResolveError, TransportError
 from mina_webrtc.services.base import TransportSettings
 from mina_webrtc.services.endpoints import PACKET_COST, RECEIVE_BUFFER, Address, Endpoint, widen
 from mina_webrtc.services.hosts import host_addresses
+from mina_webrtc.services.names import Names
 from mina_webrtc.services.turn import Relay, allocate
 from mina_webrtc.wire.ice_url import IceServer
 
@@ -51,6 +52,7 @@ class Gathering:
         self.packets = 2 * RECEIVE_BUFFER // PACKET_COST
         """How many packets the kernel keeps for us: granted may be much less than what was asked for."""
         self._answered: set[bool] = set()
+        self._names = Names(settings.gathering_timeout)
         self._ipv6 = False
 
     async def run(self) -> None:
@@ -72,6 +74,7 @@ class Gathering:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._names.close()
         # many addresses make many reflexive candidates, and a peer uses the first 32 of all (protocol.md §6)
         self.candidates.sort(key=lambda candidate: candidate.type == "srflx")
         if not self.candidates:
@@ -144,7 +147,7 @@ class Gathering:
             await query()
         except LookupError:
             return  # no address of this family, or no address in its answer
-        except (OSError, stun.TransactionError, UnicodeError) as error:
+        except (OSError, stun.TransactionError, ResolveError) as error:
             if str(server) in self.troubles:
                 self.troubles[str(server)] = explain(error)
             return
@@ -153,7 +156,7 @@ class Gathering:
 
     async def _reflect(self, server: IceServer, endpoint: Endpoint) -> None:
         base = endpoint.local_candidate
-        address = await resolve(server, _version(base.host))
+        address = await self._names.address(server.host, _version(base.host)), server.port
         request = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
         response, _ = await endpoint.request(request, address)
         host, port = response.attributes["XOR-MAPPED-ADDRESS"]
@@ -163,7 +166,8 @@ class Gathering:
 
     async def _relay(self, server: IceServer, version: int) -> None:
         relay = Relay(self._agent)
-        allocation = await allocate(server, self._tls, relay, ipv6=version == 6)
+        hosts = await self._names.addresses(server.host)
+        allocation = await allocate(server, hosts, self._tls, relay, ipv6=version == 6)
         relay.server = str(server)
         self.endpoints.append(relay)
         self.packets = min(self.packets, allocation.packets or self.packets)
@@ -207,19 +211,6 @@ def explain(error: Exception) -> str:
         case OSError(strerror=str(text)):
             return text
     return str(error) or type(error).__name__
-
-
-async def resolve(server: IceServer, version: int) -> Address:
-    """The server's address in IP `version`. Raises `OSError` for an unknown name, `LookupError` without one."""
-    family = socket.AF_INET if version == 4 else socket.AF_INET6
-    try:
-        if _version(server.host) == version:
-            return server.host, server.port
-    except ValueError:
-        loop = asyncio.get_running_loop()
-        infos = await loop.getaddrinfo(server.host, server.port, family=family, type=socket.SOCK_DGRAM)
-        return str(infos[0][4][0]), server.port
-    raise LookupError(f"it has no IPv{version} address")
 
 
 def _version(host: str) -> int:

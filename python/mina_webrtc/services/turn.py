@@ -10,8 +10,8 @@ import contextlib
 import ssl
 import struct
 import time
-from collections.abc import Callable, Sequence
-from typing import cast
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, cast
 
 from aioice import stun
 from aioice.turn import (
@@ -38,6 +38,9 @@ RENEWAL = 10
 FAREWELL = 0.2
 """Seconds a TURN server gets to answer our giving back the allocation; aioice waits up to 63 s."""
 
+HEAD_START = 0.25
+"""Seconds between the attempts at two addresses of a server (RFC 8305 §5)."""
+
 IPV6_RELAY = struct.pack("!HHB3x", 0x0017, 4, 2)
 """REQUESTED-ADDRESS-FAMILY (RFC 8656 §18.6) for an allocation of its own. Its younger sister for both families at once,
 ADDITIONAL-ADDRESS-FAMILY, has another number in coturn than in the RFC, and is ignored there."""
@@ -61,6 +64,7 @@ class _Client(TurnClientMixin):
         super().__init__(server, name, password, DEFAULT_ALLOCATION_LIFETIME, NEVER)
         self._renewals: set[asyncio.Task[None]] = set()
         self._renew_at: dict[int, float] = {}
+        self._lost = asyncio.Event()
 
     async def channel_bind(self, channel_number: int, addr: Address) -> None:
         """As aioice's, which goes by the wall clock to tell when that must be done again; that may be set meanwhile."""
@@ -84,6 +88,7 @@ class _Client(TurnClientMixin):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by asyncio."""
+        self._lost.set()
         for renewal in self._renewals:
             renewal.cancel()
         super().connection_lost(exc)
@@ -93,6 +98,23 @@ class _Client(TurnClientMixin):
             request = _Allocate(request.message_method, request.message_class, attributes=request.attributes)
         return await super().request_with_retry(request)
 
+    async def dismiss(self) -> None:
+        """Closes at once. The server may be making an allocation for a request of ours, and would keep it for ten
+        minutes: so it is given back before its address has come."""
+        if self.integrity_key is not None and not self.transport.is_closing():
+            refresh = stun.Message(stun.Method.REFRESH, stun.Class.REQUEST, attributes={"LIFETIME": 0})
+            cast(Any, self)._TurnClientMixin__add_authentication(refresh)
+            for _ in range(1 if isinstance(self, _TcpClient) else 2):  # one of them may be lost
+                self._send(bytes(refresh))
+        self.transport.close()
+        if isinstance(self, _TcpClient):
+            try:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(FAREWELL):
+                        await self._lost.wait()
+            finally:
+                self.transport.abort()
+
 
 class _UdpClient(_Client, TurnClientUdpProtocol):
     pass
@@ -100,6 +122,9 @@ class _UdpClient(_Client, TurnClientUdpProtocol):
 
 class _TcpClient(_Client, TurnClientTcpProtocol):
     pass
+
+
+Client = _UdpClient | _TcpClient
 
 
 class Allocation(TurnTransport):
@@ -126,9 +151,12 @@ class Allocation(TurnTransport):
             inner.transport.abort()
         return set(vars(self)["_TurnTransport__send_tasks"])
 
-    async def open(self, receiver: asyncio.DatagramProtocol) -> None:
-        """Asks the server; datagrams then go to `receiver`."""
-        await self._connect(receiver)
+    def open(self, receiver: asyncio.DatagramProtocol) -> None:
+        """From now on datagrams go to `receiver`."""
+        inner = vars(self)["_TurnTransport__inner_protocol"]
+        vars(self)["_TurnTransport__relayed_address"] = inner.relayed_address
+        inner.receiver = receiver
+        receiver.connection_made(cast(asyncio.DatagramTransport, self))
 
 
 class Relay(Endpoint):
@@ -140,34 +168,82 @@ class Relay(Endpoint):
 
 async def allocate(
     server: IceServer,
+    hosts: Sequence[str],
     tls: Callable[[], ssl.SSLContext],
     receiver: asyncio.DatagramProtocol,
     *,
     ipv6: bool = False,
 ) -> Allocation:
-    """An IPv4 relay, or an IPv6 one, whose datagrams go to `receiver`. Raises `OSError` or `stun.TransactionError`; an
-    address family that the server does not have is the latter (440)."""
-    name, password = server.login.credentials(time.time()) if server.login else (None, None)
-    host, port = server.host, server.port
-    given = ((host, port), name, password)
-    loop = asyncio.get_running_loop()
-    inner: asyncio.BaseTransport
-    client: _UdpClient | _TcpClient
-    if server.transport == "tcp":
-        context = tls() if server.tls else None
-        inner, client = await loop.create_connection(lambda: _TcpClient(*given), host, port, ssl=context)
-    else:
-        inner, client = await loop.create_datagram_endpoint(lambda: _UdpClient(*given), remote_addr=(host, port))
-    client.ipv6 = ipv6
+    """An IPv4 relay, or an IPv6 one, whose datagrams go to `receiver`. `hosts` are the server's addresses; those after
+    the first are tried beside it when it does not answer soon, or fails (RFC 8305). Raises the first one's `OSError` or
+    `stun.TransactionError`; an address family that the server does not have is the latter (440)."""
+    client = await _race(lambda host: _attempt(server, host, tls, ipv6), hosts)
     allocation = Allocation(client)
-    try:
-        if server.transport == "udp":
-            allocation.packets = widen(inner.get_extra_info("socket"))
-        await allocation.open(receiver)
-    except BaseException:
-        inner.close()  # also when gathering's time is over, or the socket would leak
-        raise
+    if isinstance(client, _UdpClient):
+        allocation.packets = widen(client.transport.get_extra_info("socket"))
+    allocation.open(receiver)
     return allocation
+
+
+async def _race(attempt: Callable[[str], Coroutine[Any, Any, Client]], hosts: Sequence[str]) -> Client:
+    left, failed = list(hosts), list[BaseException]()
+    attempts, won = set[asyncio.Task[Client]](), set[asyncio.Task[Client]]()
+    try:
+        while left or attempts:
+            if left:
+                attempts.add(asyncio.create_task(attempt(left.pop(0))))
+            wait = HEAD_START if left else None
+            done, _ = await asyncio.wait(attempts, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                error = task.exception()
+                if error is None:
+                    won = won or {task}
+                    continue
+                attempts.remove(task)
+                failed.append(error)
+            if won or any(isinstance(error, stun.TransactionFailed) for error in failed):
+                break  # an answer, if only a refusal, is the server's
+        await _dismiss(attempts - won)
+    except BaseException:
+        await _dismiss(attempts)
+        raise
+    for task in won:
+        return task.result()
+    raise next((error for error in failed if isinstance(error, stun.TransactionFailed)), failed[0])
+
+
+async def _attempt(server: IceServer, host: str, tls: Callable[[], ssl.SSLContext], ipv6: bool) -> Client:
+    name, password = server.login.credentials(time.time()) if server.login else (None, None)
+    given = ((host, server.port), name, password)
+    loop = asyncio.get_running_loop()
+    client: Client
+    if server.transport == "tcp":
+        context, expected = (tls(), server.host) if server.tls else (None, None)
+        opening = loop.create_connection(
+            lambda: _TcpClient(*given), host, server.port, ssl=context, server_hostname=expected
+        )
+        _, client = await opening
+    else:
+        _, client = await loop.create_datagram_endpoint(lambda: _UdpClient(*given), remote_addr=given[0])
+    client.ipv6 = ipv6
+    try:
+        await client.connect()
+    except stun.TransactionFailed:
+        client.integrity_key = None  # there is nothing to give back
+        await client.dismiss()
+        raise
+    except BaseException:
+        await client.dismiss()  # also when gathering's time is over
+        raise
+    return client
+
+
+async def _dismiss(attempts: set[asyncio.Task[Client]]) -> None:
+    """Ends attempts, those included that have an allocation by now."""
+    for attempt in attempts:
+        attempt.cancel()
+    over = await asyncio.gather(*attempts, return_exceptions=True)
+    await give_back([Allocation(client) for client in over if not isinstance(client, BaseException)])
 
 
 async def give_back(allocations: Sequence[Allocation]) -> None:

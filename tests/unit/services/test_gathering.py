@@ -17,6 +17,7 @@ from aioice import stun
 from tests.parity.transport_harness import World, run
 
 from mina_webrtc.services import hosts
+from mina_webrtc.services.resolve import _Dns
 from mina_webrtc.wire.ice_url import IceServer
 
 CANDIDATE = re.compile(r"a=candidate:\S+ 1 udp \d+ (\S+) (\d+) typ (\w+)")
@@ -75,6 +76,37 @@ def test_several_servers_are_asked_and_the_same_answer_counts_once() -> None:
         ]
 
     run("aiortc", "asyncio", test)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_server_is_looked_up_once_and_by_no_thread(monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+    """One that hangs would hold the thread for longer than gathering may take, and leaving the process as well."""
+    ips = [SimpleNamespace(ip=f"127.0.0.{last}") for last in range(1, 5)]
+    monkeypatch.setattr(ifaddr, "get_adapters", lambda: [SimpleNamespace(name="lo", ips=ips)])
+    asked: list[str] = []
+    plain = socket.getaddrinfo
+
+    async def look_up(dns: object, name: str) -> list[str]:
+        asked.append(name)
+        if name == "hanging.lab":
+            await asyncio.Event().wait()
+        return ["127.0.0.1"]
+
+    def getaddrinfo(host: Any, *words: Any, **more: Any) -> Any:
+        assert "lab" not in str(host)
+        return plain(host, *words, **more)
+
+    monkeypatch.setattr(_Dns, "__call__", look_up)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+    async def test(world: World) -> None:
+        async with stun_server("198.51.100.1") as server:
+            names = tuple(IceServer(name, server.port) for name in ("stun.lab", "hanging.lab"))
+            sdp = await world.end(ice_servers=names, gathering_timeout=30.0).transport.create_offer()
+        assert ("198.51.100.1", "4242", "srflx") in CANDIDATE.findall(sdp)
+        assert sorted(asked) == ["hanging.lab", "stun.lab"]
+
+    run("aiortc", loop, test)
 
 
 def test_ports_stay_in_their_range_and_a_full_range_is_an_error() -> None:

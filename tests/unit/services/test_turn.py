@@ -18,11 +18,14 @@ import pytest
 import trustme
 from aioice import stun
 from aioice.turn import is_channel_data, make_integrity_key
+from msgspec.structs import replace
 from tests.parity.transport_harness import World, run
 from tests.unit.services.test_gathering import stun_server
 
+from mina_webrtc.errors import TransportError
 from mina_webrtc.services import gathering
 from mina_webrtc.services import turn as turn_service
+from mina_webrtc.services.resolve import _Dns
 from mina_webrtc.services.transport_aiortc import AiortcTransports
 from mina_webrtc.services.turn import allocate, give_back
 from mina_webrtc.wire.ice_url import IceServer, TurnLogin
@@ -38,7 +41,7 @@ class Turn(asyncio.DatagramProtocol):
     def __init__(self, families: str) -> None:
         self.families = families
         self.given = self.bound = self.packets = 0
-        self.news = asyncio.Event()
+        self.news, self.refreshed = asyncio.Event(), asyncio.Event()
         self.silent, self.renews, self.lifetime = False, True, 600
 
     stream: asyncio.Transport
@@ -75,6 +78,7 @@ class Turn(asyncio.DatagramProtocol):
         if request.message_method is stun.Method.REFRESH:
             self.given -= request.attributes["LIFETIME"] == 0
             self.news.set()
+            self.refreshed.set()
             return self.answer(request, addr, LIFETIME=0)
         family = "6" if data[20:28] == IPV6_RELAY else "4"
         if family not in self.families:
@@ -257,6 +261,72 @@ def test_what_waits_for_a_channel_ends_with_the_allocation(monkeypatch: pytest.M
     run("aiortc", loop, test)
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_allocation_that_comes_too_late_is_given_back(
+    monkeypatch: pytest.MonkeyPatch, loop: str, stream: bool
+) -> None:
+    """The server makes it when gathering is over already."""
+    adapters(monkeypatch, "127.0.0.1")
+
+    async def test(world: World) -> None:
+        async with turn_stream(None) if stream else turn("4") as (server, url):
+            begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            slow: list[tuple[bytes, Any]] = []
+            received = server.datagram_received
+
+            def hold(data: bytes, addr: Any) -> None:
+                if "USERNAME" not in stun.parse_message(data).attributes:
+                    return received(data, addr)
+                slow.append((data, addr))
+                if not begun.done():
+                    begun.set_result(None)
+                if stun.parse_message(data).message_method is stun.Method.REFRESH and not server.given:
+                    for late in slow:
+                        received(*late)
+                return None
+
+            monkeypatch.setattr(server, "datagram_received", hold)
+            end = world.end(ice_servers=(url,), gathering_timeout=30.0)
+            gathering_ = asyncio.ensure_future(end.transport.create_offer())
+            await begun
+            await end.transport.close()
+            with pytest.raises(TransportError):
+                await gathering_
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+            async with asyncio.timeout(5):
+                await server.refreshed.wait()
+            assert server.given <= 0
+
+    run("aiortc", loop, test)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_another_address_of_the_server_is_tried(monkeypatch: pytest.MonkeyPatch, loop: str, stream: bool) -> None:
+    """As where IPv6 leads nowhere: the first one is silent, or refuses."""
+    adapters(monkeypatch, "127.0.0.1")
+
+    async def look_up(dns: object, name: str) -> list[str]:
+        looked_up.append(name)
+        return ["127.0.0.77", "127.0.0.1"]
+
+    looked_up: list[str] = []
+    monkeypatch.setattr(_Dns, "__call__", look_up)
+
+    async def test(world: World) -> None:
+        async with turn_stream(None) if stream else turn("4") as (server, url):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+                silent.bind(("127.0.0.77", url.port))
+                end = world.end(ice_servers=(replace(url, host="turn.lab"),), gathering_timeout=30.0)
+                assert RELAYED.search(await end.transport.create_offer())
+            assert (server.given, looked_up) == (1, ["turn.lab"])
+            await end.transport.close()
+            assert server.given == 0
+
+    run("aiortc", loop, test)
+
+
 async def test_an_allocation_that_is_not_renewed_is_over() -> None:
     lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -266,7 +336,7 @@ async def test_an_allocation_that_is_not_renewed_is_over() -> None:
 
     async with turn("4") as (server, url):
         server.lifetime, server.renews = 0, False
-        await allocate(url, ssl.create_default_context, Receiver())
+        await allocate(url, [url.host], ssl.create_default_context, Receiver())
         await asyncio.wait_for(lost, 5)
 
 
@@ -276,7 +346,7 @@ async def test_a_channel_is_renewed_once_and_nothing_waits_for_it(monkeypatch: p
     plain = time.time
     monkeypatch.setattr(turn_service, "PERMISSION", -1)  # over as soon as it is bound
     async with turn("4") as (server, url):
-        allocation = await allocate(url, ssl.create_default_context, asyncio.DatagramProtocol())
+        allocation = await allocate(url, [url.host], ssl.create_default_context, asyncio.DatagramProtocol())
         allocation.sendto(b"first", ("192.0.2.1", 4000))
         await server.received(1)
         monkeypatch.setattr(time, "time", lambda: plain() + step)
