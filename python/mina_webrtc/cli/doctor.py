@@ -26,7 +26,7 @@ def doctor(
 
     A server that supports RFC 5780, as coturn with two addresses does, tells how the NAT maps and filters; two STUN
     servers tell how it maps. Nothing but the servers named is contacted. The exit code is 1 when no peer outside this
-    network can be reached.
+    network can be reached, or none of the servers works.
 
     \b
     Examples:
@@ -51,7 +51,8 @@ def doctor(
         say_json(event="doctor", **fields, servers=servers)
     else:
         _print(report)
-    if report.servers and report.reachable == "from this network":
+    useless = all(server.trouble is not None for server in report.servers)
+    if report.servers and (useless or report.reachable == "from this network"):
         raise typer.Exit(1)
 
 

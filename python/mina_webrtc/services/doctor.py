@@ -245,7 +245,8 @@ async def _examine_nat(servers: list[IceServer], homes: Homes, names: Names) -> 
 
 
 async def _filtering(prober: Prober, targets: list[Address]) -> tuple[str, tuple[Address, Address] | None]:
-    """RFC 5780 §4.4, with the first server that has a second address; that server and its other address as well."""
+    """RFC 5780 §4.4, with the first server whose second address answers, and that server and its other address. Silence
+    there may be a firewall's before the server, and says nothing about the NAT before us."""
     for target in targets:
         reply = await prober.ask(target)
         other = reply.attributes.get("OTHER-ADDRESS") if reply is not None else None
@@ -253,9 +254,10 @@ async def _filtering(prober: Prober, targets: list[Address]) -> tuple[str, tuple
             continue
         if await prober.ask(target, CHANGE_ADDRESS_AND_PORT) is not None:
             return "endpoint-independent", (target, other)
-        if await prober.ask(target, CHANGE_PORT) is not None:
-            return "address-dependent", (target, other)
-        return "address-and-port-dependent", (target, other)
+        by_port = await prober.ask(target, CHANGE_PORT) is not None
+        if await prober.ask(other) is None:  # not asked before: that lets its answers in
+            continue
+        return "address-dependent" if by_port else "address-and-port-dependent", (target, other)
     return "unknown", None
 
 
@@ -270,10 +272,13 @@ async def _mapping(prober: Prober, targets: list[Address], pair: tuple[Address, 
         return Nat("none", filtering, seen)
     if pair is not None:
         other = pair[1]
-        second = await prober.mapped((other[0], first[1]))
-        if second == seen:
+        second, third = await prober.mapped((other[0], first[1])), await prober.mapped(other)
+        if second is None and third is None:
+            return await _mapping(prober, targets, None, filtering)
+        if seen in (second, third):
             return Nat("endpoint-independent", filtering, seen)
-        third = await prober.mapped(other)
+        if second is None or third is None:
+            return Nat("dependent", filtering, seen)
         return Nat("address-dependent" if third == second else "address-and-port-dependent", filtering, seen)
     for target in targets:
         if target[0] != first[0] and (again := await prober.mapped(target)) is not None:
