@@ -18,8 +18,8 @@ _URL = re.compile(
 )
 
 CREDENTIAL_LIFETIME = 24 * 3600
-"""Seconds that time-limited credentials are made for: the server asks for them again when an allocation is renewed, so
-they must outlive a connection; the usual server script gives a day."""
+"""Seconds that time-limited credentials are made for; the usual server script gives a day. coturn looks at the expiry
+when an allocation is made, and not when it is renewed, so that a connection may last longer than its credentials."""
 
 
 class TurnLogin(Struct, frozen=True):
