@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import random
 import socket
@@ -54,6 +55,7 @@ class Gathering:
         self._answered: set[bool] = set()
         self._names = Names(settings.gathering_timeout)
         self._ipv6 = False
+        self._full = False
 
     async def run(self) -> None:
         """Binds and asks, for at most the settings' `gathering_timeout` (protocol.md §6); what is there by then is
@@ -78,7 +80,10 @@ class Gathering:
         # many addresses make many reflexive candidates, and a peer uses the first 32 of all (protocol.md §6)
         self.candidates.sort(key=lambda candidate: candidate.type == "srflx")
         if not self.candidates:
-            why = "; ".join(f"{server}: {trouble}" for server, trouble in self.troubles.items())
+            troubles = [f"{server}: {trouble}" for server, trouble in self.troubles.items()]
+            if self._full and settings.udp_ports:
+                troubles.insert(0, "no UDP port of {}-{} is free".format(*settings.udp_ports))
+            why = "; ".join(troubles)
             detail = f" ({why})" if why else ""
             raise TransportError(f"no address of this machine can be used for a connection{detail}", "gathering")
 
@@ -118,7 +123,8 @@ class Gathering:
         for port in self._ports():
             try:
                 sock.bind((address, port))
-            except OSError:
+            except OSError as error:
+                self._full |= error.errno == errno.EADDRINUSE
                 continue
             self.packets = min(self.packets, widen(sock))
             return sock
