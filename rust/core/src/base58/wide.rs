@@ -14,7 +14,7 @@ use core::arch::x86_64::{
     _mm512_set1_epi64, _mm512_setzero_si512, _mm512_slli_epi64, _mm512_srli_epi64, _mm512_sub_epi64,
 };
 
-use super::{carry_over, digits, shift_in, value};
+use super::{carry_over, shift_in, value, words_of_bytes};
 
 /// Bytes from which on this is quicker, in either direction.
 const LEAST: usize = 800;
@@ -226,7 +226,7 @@ fn block_of_digits(group: &[u8]) -> [u64; TAPS] {
 
 fn block_of_bytes(group: &[u8]) -> [u64; TAPS] {
     let mut limbs = [0; TAPS];
-    let words = digits(group, PART, |value, byte| value << 8 | u64::from(byte));
+    let words = words_of_bytes::<PART>(group);
     for (above, word) in words.iter().rev().enumerate() {
         let mut carry = *word;
         for limb in limbs.iter_mut().take(above + 1) {
