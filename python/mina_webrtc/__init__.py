@@ -1,41 +1,46 @@
-"""The WebRTC layer of the Mina blockchain's network: identity, signaling, authentication, channels."""
+"""The WebRTC layer of the Mina blockchain's network: identity, signaling, authentication, channels.
 
+Names are imported when they are first used: the command line answers at once, and says in its own words what is wrong
+with a backend.
+"""
+
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mina_webrtc._backend import name as backend
 from mina_webrtc._version import __version__
-from mina_webrtc.config import Config, Limits, Timeouts
-from mina_webrtc.errors import (
-    AddressError,
-    ClosedError,
-    ConfigError,
-    DialError,
-    InvalidInput,
-    ListenError,
-    MinaWebrtcError,
-    PeerDbError,
-    RemoteProtocolError,
-    RequestError,
-)
-from mina_webrtc.identity import ChainId, Cipher, PeerId, PublicKey, SecretKey, Signature, sdp_hash
-from mina_webrtc.keyfile import load_key, save_key
-from mina_webrtc.wire.address import DialAddress, Host, Libp2pAddress, SignalingMethod, parse_address
-from mina_webrtc.wire.auth import ConnectionAuth, ConnectionAuthEncrypted
-from mina_webrtc.wire.channels import Topic
-from mina_webrtc.wire.messages import Part, PartKind, Rpc
-from mina_webrtc.wire.signal import (
-    Answer,
-    EncryptedAnswer,
-    EncryptedOffer,
-    Offer,
-    P2pConnectionResponse,
-    RejectionReason,
-    Signal,
-)
 
 if TYPE_CHECKING:
+    from mina_webrtc._backend import name as backend
+    from mina_webrtc.config import Config, Limits, Timeouts
+    from mina_webrtc.errors import (
+        AddressError,
+        ClosedError,
+        ConfigError,
+        DialError,
+        InvalidInput,
+        ListenError,
+        MinaWebrtcError,
+        PeerDbError,
+        RemoteProtocolError,
+        RequestError,
+    )
+    from mina_webrtc.identity import ChainId, Cipher, PeerId, PublicKey, SecretKey, Signature, sdp_hash
+    from mina_webrtc.keyfile import load_key, save_key
     from mina_webrtc.node import EventStream, Node, Peer, Timings
     from mina_webrtc.services.streams import PartStream
+    from mina_webrtc.wire.address import DialAddress, Host, Libp2pAddress, SignalingMethod, parse_address
+    from mina_webrtc.wire.auth import ConnectionAuth, ConnectionAuthEncrypted
+    from mina_webrtc.wire.channels import Topic
+    from mina_webrtc.wire.messages import Part, PartKind, Rpc
+    from mina_webrtc.wire.signal import (
+        Answer,
+        EncryptedAnswer,
+        EncryptedOffer,
+        Offer,
+        P2pConnectionResponse,
+        RejectionReason,
+        Signal,
+    )
 
 __all__ = [
     "AddressError",
@@ -87,12 +92,38 @@ __all__ = [
     "sdp_hash",
 ]
 
+_HOMES = {
+    "config": ("Config", "Limits", "Timeouts"),
+    "errors": (
+        *("AddressError", "ClosedError", "ConfigError", "DialError", "InvalidInput", "ListenError"),
+        *("MinaWebrtcError", "PeerDbError", "RemoteProtocolError", "RequestError"),
+    ),
+    "identity": ("ChainId", "Cipher", "PeerId", "PublicKey", "SecretKey", "Signature", "sdp_hash"),
+    "keyfile": ("load_key", "save_key"),
+    "node": ("EventStream", "Node", "Peer", "Timings"),
+    "services.streams": ("PartStream",),
+    "wire.address": ("DialAddress", "Host", "Libp2pAddress", "SignalingMethod", "parse_address"),
+    "wire.auth": ("ConnectionAuth", "ConnectionAuthEncrypted"),
+    "wire.channels": ("Topic",),
+    "wire.messages": ("Part", "PartKind", "Rpc"),
+    "wire.signal": (
+        *("Answer", "EncryptedAnswer", "EncryptedOffer", "Offer", "P2pConnectionResponse"),
+        *("RejectionReason", "Signal"),
+    ),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
 
 def __getattr__(name: str) -> Any:
-    # node.py brings aiohttp and aiortc, half a second that keys, addresses and `--help` need not wait for
-    if name in {"EventStream", "Node", "PartStream", "Peer", "Timings"}:
-        from mina_webrtc import node
-        from mina_webrtc.services import streams
+    if name == "backend":
+        found = import_module("mina_webrtc._backend").name
+    elif name in _HOME_OF:
+        found = getattr(import_module(f"mina_webrtc.{_HOME_OF[name]}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found
+    return found
 
-        return getattr(streams if name == "PartStream" else node, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from typing import Annotated
 
 import typer
@@ -52,14 +51,8 @@ def program(
     """
 
 
-def _warn(message: Warning | str, *rest: object, **more: object) -> None:
-    """A warning is one line too: where in the sources it was raised says nothing to who runs a command."""
-    print(f"mina-webrtc: warning: {message}", file=sys.stderr)
-
-
 def main() -> int:
     """Runs the command line on `sys.argv` and returns the exit code; foreseeable failures are one line on stderr."""
-    warnings.showwarning = _warn
     prepare_streams()
     try:
         app(prog_name="mina-webrtc")

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from mina_webrtc import SecretKey
+from mina_webrtc import SecretKey, __version__
 from mina_webrtc.cli.keys import PASSWORD_VARIABLES, VARIABLE
 
 PEER = SecretKey.deterministic(1).peer_id
@@ -64,3 +64,43 @@ def test_bytes_that_are_no_text_are_no_key() -> None:
     )
     assert done.returncode == 1
     assert done.stderr == b"mina-webrtc: standard input: is not ASCII text, so it is no key\n"
+
+
+def test_an_unknown_backend_is_one_line() -> None:
+    done = _run("", "--version", MINA_WEBRTC_BACKEND="neither")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr == b"mina-webrtc: MINA_WEBRTC_BACKEND is 'neither'; it must be native, pure or unset\n"
+
+
+WITHOUT_NATIVE = """
+import sys
+sys.modules["mina_webrtc._native"] = None
+sys.argv = ["mina-webrtc", "--version"]
+from mina_webrtc.cli import main
+sys.exit(main())
+"""
+INTERRUPTED = """
+import sys
+class Finder:
+    def find_spec(self, name, *rest):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Finder())
+from mina_webrtc.cli import main
+sys.exit(main())
+"""
+
+
+def test_a_missing_binary_is_a_warning_of_one_line() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "MINA_WEBRTC_BACKEND"}
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_NATIVE], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, f"mina-webrtc {__version__} (pure backend)\n")
+    assert done.stderr.startswith("mina-webrtc: warning: the native backend cannot be imported")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_interrupt_while_modules_are_imported_is_no_traceback() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
