@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,30 @@ MAX_INPUT = 4 * 1024 * 1024
 """Bytes: some hundred messages in hex. Larger captures are not for reading by eye."""
 _NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
+
+class Kind(StrEnum):
+    """What can be asked for by name."""
+
+    secret_key = "secret-key"  # noqa: S105
+    public_key = "public-key"
+    peer_id = "peer-id"
+    chain_id = "chain-id"
+    signature = "signature"
+    auth = "auth"
+    sealed = "sealed"
+    offer = "offer"
+    answer = "answer"
+    response = "response"
+    signal = "signal"
+    host = "host"
+    key_file = "key-file"
+    sdp = "sdp"
+    address = "address"
+    method = "method"
+    message = "message"
+    frames = "frames"
+
+
 Text = Annotated[
     str,
     typer.Argument(metavar="TEXT|-|@FILE", help="What to explain; - or nothing is standard input.", show_default=False),
@@ -28,6 +53,10 @@ Text = Annotated[
 ChannelNumber = Annotated[
     int | None,
     typer.Option("--channel", min=0, max=8, help="The data channel that it comes from. Default: every one that fits."),
+]
+As = Annotated[
+    Kind | None,
+    typer.Option("--as", metavar="KIND", help=f"Explain it as this, or say why it is none: {', '.join(Kind)}."),
 ]
 Own = Annotated[
     Path | None,
@@ -40,6 +69,7 @@ PeerKey = Annotated[
 
 def inspect(
     text: Text = "-",
+    kind: As = None,
     channel: ChannelNumber = None,
     key_file: Own = None,
     peer: PeerKey = None,
@@ -49,16 +79,19 @@ def inspect(
 ) -> None:
     """Explain what you paste or pipe: keys, ids, addresses, offers, answers, messages, frames.
 
-    Takes JSON, PEM, SDP, addresses, base58check, hex, base58 and plain bytes, and tries them in this order. Bytes can
-    be frames, a value by its length (32, 64 or 92 bytes), or the message of a channel; what else fits is named, too.
+    Takes JSON, PEM, SDP, HTTP requests, addresses (several, one a line), URLs, base58check, hex, base58, base64 and
+    plain bytes. Bytes can be frames, a value by its length (32, 64 or 92 bytes), the message of a channel, or sealed;
+    what else fits is told, too. --as has one reading only, and says why the input is none.
+
     A secret key is never shown, only what belongs to it; pipe one in rather than typing it as an argument, which
-    other users of the machine can see.
+    other users of the machine can see. 32 bytes without a checksum that can be a public key are taken for one.
 
     \b
     Examples:
       mina-webrtc inspect /dns4/node.example.com/tcp/3000/webrtc/http/p2p/12D3KooW...
       mina-webrtc inspect --json @offer.json
       mina-webrtc inspect --channel 7 000106
+      mina-webrtc inspect --as chain-id 29936104443aaf264a7f0192ac64b1c7173198c1ed404c1bcff5e562e05eb7f6
       mina-webrtc inspect --channel 2 --key-file node.key @frames.bin
     """
     from mina_webrtc.cli.inspect_found import as_json, print_tree
@@ -67,7 +100,7 @@ def inspect(
     set_up_logging(log_level, log_json)
     if key_file == STDIN and text == "-":
         raise usage("--key-file", "standard input is what is explained")
-    found, *others = explain(_content(text), _asked(channel, key_file, peer))
+    found, *others = explain(_content(text), _asked(kind, channel, key_file, peer))
     if found.secret and text != "-" and not text.startswith("@"):
         note("a secret was given as an argument: it is in the shell's history, and others may have seen it")
     if json:
@@ -76,25 +109,25 @@ def inspect(
         print_tree(found, others)
 
 
-def _asked(channel: int | None, key_file: Path | None, peer: str | None) -> Asked:
+def _asked(kind: Kind | None, channel: int | None, key_file: Path | None, peer: str | None) -> Asked:
     from mina_webrtc.cli.inspect_found import Asked
     from mina_webrtc.wire.channels import Channel
 
     if peer is not None and key_file is None:
         raise usage("--peer", "there is nothing to open without --key-file")
     number = None if channel is None else Channel(channel)
-    return Asked(number, find_key(key_file) if key_file is not None else None, None if peer is None else _key_of(peer))
+    own = find_key(key_file) if key_file is not None else None
+    return Asked(number, own, None if peer is None else _key_of(peer), kind)
 
 
 def _key_of(text: str) -> PublicKey:
-    from mina_webrtc.identity import PeerId, PublicKey
+    from mina_webrtc.cli.inspect_forms import unhex
+    from mina_webrtc.cli.inspect_values import read_peer
 
-    for read in (PublicKey.parse, lambda t: PeerId.parse(t).public_key, lambda t: PeerId.from_libp2p(t).public_key):
-        try:
-            return read(text)
-        except InvalidInput:
-            continue
-    raise usage("--peer", "neither a public key nor a peer id")
+    try:
+        return read_peer(unhex(text) or text).public_key
+    except InvalidInput as error:
+        raise usage("--peer", f"neither a public key nor a peer id: {error}") from None
 
 
 def _content(text: str) -> str | bytes:
@@ -115,7 +148,7 @@ def _text_of(raw: bytes) -> str | bytes:
     if len(raw) > MAX_INPUT:
         raise InvalidInput(f"more than {MAX_INPUT // 2**20} MiB is not explained")
     try:
-        text = raw.decode()
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         return raw
     return raw if _NO_TEXT.search(text) else text

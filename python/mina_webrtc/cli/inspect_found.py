@@ -11,7 +11,10 @@ from mina_webrtc.identity import Cipher, PublicKey, SecretKey
 from mina_webrtc.wire.channels import Channel
 
 if TYPE_CHECKING:
+    from rich.text import Text
     from rich.tree import Tree
+
+    from mina_webrtc.cli.inspect import Kind
 
 Facts = dict[str, Any]
 """Names with underscores; values are str, int, bool, None, or lists and dictionaries of them."""
@@ -25,7 +28,8 @@ _WIDTH = 10_000
 
 
 class Found(Struct, frozen=True):
-    """One explanation. `form` is how it was written; `certain`: its checksum or shape rules out others."""
+    """One explanation. `form` is how it was written; `certain`: its checksum or shape rules out others. Facts hold
+    nothing of what is, or may well be, a secret."""
 
     kind: str
     form: str
@@ -35,11 +39,13 @@ class Found(Struct, frozen=True):
 
 
 class Asked(Struct, frozen=True):
-    """What narrows an inspection down: a channel; a key of one's own and a peer's, to open what is sealed."""
+    """What narrows an inspection down: a channel; a key of one's own and a peer's, to open what is sealed; the only
+    kind that is looked for."""
 
     channel: Channel | None = None
     secret_key: SecretKey | None = None
     peer: PublicKey | None = None
+    kind: Kind | None = None
 
     def cipher(self, peer: PublicKey | None = None) -> Cipher | None:
         """Between the own key and the peer's (`peer` is who a message names). Raises `NonContributoryKeyError`."""
@@ -53,10 +59,14 @@ def blob(data: bytes) -> Facts:
     return {"bytes": len(data), "hex": shown} if len(data) <= SHOWN else {"bytes": len(data), "begins": shown}
 
 
+def told(found: Found) -> Facts:
+    """One explanation as an object."""
+    return {"kind": found.kind, "form": found.form, **found.facts}
+
+
 def as_json(found: Found, others: list[Found]) -> Facts:
     """The object that `--json` prints."""
-    also = [{"kind": other.kind, "form": other.form} for other in others]
-    return {"kind": found.kind, "form": found.form, **found.facts, "could_also_be": also}
+    return {**told(found), "could_also_be": [told(other) for other in others]}
 
 
 def print_tree(found: Found, others: list[Found]) -> None:
@@ -65,13 +75,19 @@ def print_tree(found: Found, others: list[Found]) -> None:
     from rich.text import Text
     from rich.tree import Tree
 
-    tree = Tree(Text.assemble((found.kind, "bold"), (f"  ({found.form})", "dim")), guide_style="dim")
+    tree = Tree(_title(found, "bold"), guide_style="dim")
     _grow(tree, found.facts)
     if others:
         also = tree.add(Text("could also be", "dim"))
         for other in others:
-            also.add(Text(f"{other.kind} ({other.form})", "dim"))
+            _grow(also.add(_title(other, "")), other.facts)
     Console(file=sys.stdout, width=_WIDTH, highlight=False, emoji=False).print(tree)
+
+
+def _title(found: Found, style: str) -> Text:
+    from rich.text import Text
+
+    return Text.assemble((found.kind, style), (f"  ({found.form})", "dim"))
 
 
 def _grow(tree: Tree, facts: Facts | list[Any]) -> None:

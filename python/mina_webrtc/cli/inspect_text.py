@@ -1,12 +1,14 @@
-"""What a text or bytes can be, in this order; the first that fits is the explanation, the others are named beside it.
+"""What a text or bytes can be, in this order; the first that fits is the explanation, the others are told beside it.
 
-1. JSON: `{`, `[` or `"` first. A JSON string of no message is explained by its content.
-2. PEM: `-----BEGIN`.  3. SDP: `v=0`.  4. The path of a GET: `/mina/webrtc/signal/` and base58.
-5. Addresses and signaling methods: `/` first.
-6. base58check, whose checksum fits; libp2p peer ids.
-7. Hex: JSON or SDP in it, frames, 32, 64 or 92 bytes, messages by channel, the beginning of a frame.
-8. base58 without checksum: the same.
-Bytes that are no text are taken as in 7. What stands in 1–6 rules out everything else.
+1. Several addresses, one a line.  2. An HTTP message: its body, else its path.
+3. Bytes as a list of numbers. 4. JSON: `{`, `[` or `"` first. A string, or an array of strings, of no message is
+   explained by its content.
+5. PEM: `-----BEGIN`.  6. SDP: `v=0`.  7. The path of a GET: `/mina/webrtc/signal/` and base58.  8. URLs.
+9. Addresses and signaling methods: `/` first.
+10. base58check, whose checksum fits; libp2p peer ids and keys.
+11. Hex: JSON or SDP in it, frames, 32, 64 or 92 bytes, messages by channel, the beginning of a frame, sealed.
+12. base58 without checksum, or base64: the same.
+Bytes that are no text are taken as in 11. What stands in 1–10 rules out everything else.
 """
 
 from __future__ import annotations
@@ -15,20 +17,27 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 
-from mina_webrtc._backend import base58_decode, base58check_decode
-from mina_webrtc.cli.inspect_found import Asked, Found
-from mina_webrtc.cli.inspect_json import explain_json, json_string
-from mina_webrtc.cli.inspect_messages import explain_bytes
-from mina_webrtc.cli.inspect_values import of_address, of_method, of_peer, of_sdp
-from mina_webrtc.errors import AddressError, Base58Error, InvalidInput, KeyFormatError
-from mina_webrtc.identity import PeerId, SecretKey
-from mina_webrtc.wire.address import Libp2pAddress, SignalingMethod, parse_address
-from mina_webrtc.wire.sealed import MAX_GET
+from msgspec.structs import replace
 
-_HEX = re.compile(r"(?:[0-9A-Fa-f]{2})+")
-_BETWEEN_HEX = re.compile(r"\A0[xX]|[\s:]")
-_BASE58 = re.compile(r"[1-9A-HJ-NP-Za-km-z]+")
+from mina_webrtc._backend import base58_decode, base58check_decode
+from mina_webrtc.cli.inspect_addresses import URL, explain_address, explain_method
+from mina_webrtc.cli.inspect_forms import BASE58, byte_list, decoded, json_string, json_texts
+from mina_webrtc.cli.inspect_found import Asked, Facts, Found, told
+from mina_webrtc.cli.inspect_json import explain_json
+from mina_webrtc.cli.inspect_kinds import explain_as
+from mina_webrtc.cli.inspect_messages import MAX_LISTED, explain_bytes, why_no_message
+from mina_webrtc.cli.inspect_values import of_peer, of_sdp, of_secret
+from mina_webrtc.errors import Base58Error, InvalidInput, KeyFileError, KeyFormatError
+from mina_webrtc.identity import PeerId, SecretKey
+from mina_webrtc.keybox import read_plaintext
+
 _GET_PATH = "/mina/webrtc/signal/"
+_HTTP = re.compile(r"(?:[A-Z]+ (\S+) HTTP/[0-9.]+|HTTP/[0-9.]+ [0-9]{3}\b[^\r\n]*)(?:\r?\n|\Z)")
+_HEADERS_END = re.compile(r"\r?\n\r?\n")
+_PRIVATE_BASE64 = "CAESQ"
+"""How base64 of libp2p's form of a secret key begins, and no other."""
+_KEY_LIKE = range(45, 60)
+"""Characters of keys and ids in base58check."""
 _CHECKED = 4096
 """Characters of base58check that are looked at: keys have some 55."""
 _SHORTEST = 5
@@ -44,76 +53,117 @@ _OTHERS = {
     0xCB: "public key of a Mina account",
 }
 _ACCOUNT_SECRET = 0x5A
-_METHODS = ("http", "https", "https_proxy", "proxied", "p2p")
-_LEGACY = re.compile(r"/2[1-9A-HJ-NP-Za-km-z]+/")
-_ADDRESS_FAULTS = {
-    "NotEnoughArgs": "has too few parts",
-    "UnknownSignalingMethod": "names no known signaling method",
-    "InvalidClusterId": "has a cluster id that is not within 0…65535",
-    "HostParseError": "has a host that is none",
-    "PortParseError": "has a port that is not within 0…65535",
-    "PeerIdParseError": "has a peer id that is none",
-    "SignalingMethodParseError": "has a signaling method that does not parse",
-}
 
 
 def explain(content: str | bytes, asked: Asked) -> list[Found]:
     """The explanations, likeliest first, at least one. Raises `InvalidInput`; its message never quotes the content,
     which may be a secret with a typing error in it."""
+    if asked.kind is not None:
+        return [explain_as(asked.kind, content, asked)]
     if isinstance(content, bytes):
         found = list(_of_bytes(content, "binary", asked))
     elif content.lstrip().startswith("v=0"):
         found = [Found("SDP", "text", of_sdp(content.lstrip()))]  # its hash counts the last line end, too
     else:
-        found = list(_of_text(content.strip(), asked, nested=False))
+        found = list(_of_text(content.strip(), asked))
     if not found:
-        raise InvalidInput(_complaint(content))
+        raise InvalidInput(_complaint(content, asked))
     return found[:1] if found[0].certain else found
 
 
-def _of_text(text: str, asked: Asked, nested: bool) -> Iterator[Found]:
+def _of_text(text: str, asked: Asked, nested: bool = False) -> Iterator[Found]:
     """Raises `InvalidInput` where the shape is clear, but the content is wrong."""
-    if text.startswith(("{", "[", '"')) and not nested:
+    if (addresses := _lines_of_addresses(text)) is not None:
+        yield from _each(addresses, "one a line", asked)
+    elif message := _HTTP.match(text):
+        yield from _of_http(text, message[1] or "", asked)
+    elif text.startswith(("{", "[", '"')) and byte_list(text) is None and not nested:
         yield from _of_json(text, asked)
-        return
-    if text.startswith("-----BEGIN "):
+    elif text.startswith("-----BEGIN "):
         yield _secret(SecretKey.from_pem(text), "PKCS#8 PEM")
-        return
-    if text.startswith("v=0"):
+    elif text.startswith("v=0"):
         yield Found("SDP", "text", of_sdp(text))
-        return
+    elif (path := _get_path(text)) is not None:
+        yield from _of_decoded(path, "the path of a GET", asked)
+    elif URL.fullmatch(text):
+        yield explain_method(text)
+    elif text.startswith("/") and not text.endswith("="):  # with it, base64 that happens to begin so
+        yield explain_address(text)
+    else:
+        yield from _of_checked(text)
+        yield from _of_decoded(text, None, asked)
+
+
+def _lines_of_addresses(text: str) -> list[str] | None:
+    """As they stand in a list of seeds, where # begins a comment."""
+    if "\n" not in text:
+        return None
+    lines = [stripped for line in text.splitlines() if (stripped := line.partition("#")[0].strip())]
+    return lines if lines and all(line.startswith("/") for line in lines) else None
+
+
+def _of_http(text: str, target: str, asked: Asked) -> Iterator[Found]:
+    body = _HEADERS_END.split(text, 1)[1:]
+    if body and body[0].strip():
+        for found in _of_text(body[0].strip(), asked):
+            yield replace(found, form=f"{found.form}, body of an HTTP message")
+    elif _get_path(target) is None:
+        raise InvalidInput("an HTTP message without a body")
+    else:
+        yield from _of_text(target, asked)
+
+
+def _get_path(text: str) -> str | None:
+    """The offer in it."""
     path, mark, rest = text.partition(_GET_PATH)
-    if mark and not _BASE58.fullmatch(path):
-        offer = _BASE58.match(rest)
-        yield from _of_base58(offer[0] if offer else "", "the path of a GET", asked)
-        return
-    if text.startswith("/"):
-        yield _address(text)
-        return
-    yield from _of_checked(text)
-    if (data := _unhex(text)) is not None:
-        yield from _of_bytes(data, "hex", asked)
-    yield from _of_base58(text, "base58", asked)
+    offer = BASE58.match(rest)
+    return offer[0] if mark and offer and not BASE58.fullmatch(path) else None
 
 
-def _unhex(text: str) -> bytes | None:
-    digits = _BETWEEN_HEX.sub("", text)
-    return bytes.fromhex(digits) if _HEX.fullmatch(digits) else None
+def _each(texts: list[str], form: str, asked: Asked) -> Iterator[Found]:
+    """Every one of several texts by itself."""
+    if len(texts) == 1:
+        yield from _of_text(texts[0], asked, nested=True)
+        return
+    secret, facts = False, []
+    for text in texts[:MAX_LISTED]:
+        try:
+            found = next(_of_text(text.strip(), asked, nested=True), None)
+        except InvalidInput as error:
+            facts.append({"kind": "none", "fault": str(error)})
+            continue
+        facts.append({"kind": "none", "fault": _complaint(text, asked)} if found is None else told(found))
+        secret |= found is not None and found.secret
+    if all(fact["kind"] == "none" for fact in facts):
+        raise InvalidInput(f"{len(texts)} values of which none is known here; the first: {facts[0]['fault']}")
+    listed: Facts = {"values": facts}
+    if len(texts) > MAX_LISTED:
+        listed["values_not_shown"] = len(texts) - MAX_LISTED
+    yield Found(f"{len(texts)} values", form, listed, secret=secret)
 
 
 def _of_json(text: str, asked: Asked) -> Iterator[Found]:
-    inner = json_string(text)
+    inner, texts = json_string(text), json_texts(text)
     try:
-        yield explain_json(text, "JSON", asked)
+        yield explain_json(text, "JSON")
     except InvalidInput:
-        if inner is None:
+        if inner is not None:
+            yield from _of_text(inner.strip(), asked, nested=True)
+        elif texts:
+            yield from _each(texts, "JSON", asked)
+        else:
             raise
-        yield from _of_text(inner.strip(), asked, nested=True)
 
 
-def _of_base58(text: str, form: str, asked: Asked) -> Iterator[Found]:
-    if len(text) <= MAX_GET and _BASE58.fullmatch(text):
-        yield from _of_bytes(base58_decode(text, MAX_GET), form, asked)
+def _of_decoded(text: str, form: str | None, asked: Asked) -> Iterator[Found]:
+    if (read := decoded(text)) is None:
+        return
+    data, written = read
+    # A key with a typing error would often be some message, and a secret one be shown as its content.
+    surely = written == "base58" and len(text) in _KEY_LIKE and asked.channel is None
+    for found in _of_bytes(data, form or written, asked):
+        if not surely or found.certain or "frames" in found.facts:
+            yield found
 
 
 def _of_bytes(data: bytes, form: str, asked: Asked) -> Iterator[Found]:
@@ -123,7 +173,7 @@ def _of_bytes(data: bytes, form: str, asked: Asked) -> Iterator[Found]:
             if data.startswith(b"v=0"):
                 yield Found("SDP", form, of_sdp(text))
             else:
-                yield explain_json(text, f"JSON in {form}", asked)
+                yield explain_json(text, f"JSON in {form}")
         except (InvalidInput, UnicodeDecodeError):
             pass
         else:
@@ -133,7 +183,10 @@ def _of_bytes(data: bytes, form: str, asked: Asked) -> Iterator[Found]:
 
 def _of_checked(text: str) -> Iterator[Found]:
     """By a checksum or a prefix that nothing else has."""
-    if len(text) > _CHECKED or not _BASE58.fullmatch(text):
+    if text.startswith(_PRIVATE_BASE64):
+        with suppress(KeyFileError):
+            yield _secret(read_plaintext(text.encode("utf-8", "replace")), "libp2p, base64")
+    if len(text) > _CHECKED or not BASE58.fullmatch(text):
         return
     raw = base58_decode(text, _CHECKED)
     if raw.startswith(b"\x12\x20") and len(raw) == 34:
@@ -160,37 +213,32 @@ def _checked(version: int, payload: bytes) -> Found:
 
 
 def _secret(key: SecretKey, form: str) -> Found:
-    return Found("secret key", form, {"secret": "not shown", **of_peer(key.peer_id)}, secret=True)
+    return Found("secret key", form, of_secret(key), secret=True)
 
 
-def _address(text: str) -> Found:
-    try:
-        if text.split("/")[1] in _METHODS and "/webrtc/" not in text:
-            return Found("signaling method", "text", of_method(SignalingMethod.parse(text)))
-    except AddressError as error:
-        if not text.startswith("/p2p/"):
-            raise _fault("signaling method", error) from None
-    try:
-        address = parse_address(text)
-    except AddressError as error:
-        raise _fault("dial address", error) from None
-    kind = "libp2p address" if isinstance(address, Libp2pAddress) else "dial address"
-    legacy = not isinstance(address, Libp2pAddress) and _LEGACY.match(text) is not None
-    return Found(kind, "legacy" if legacy else "multiaddr", of_address(address))
-
-
-def _fault(kind: str, error: AddressError) -> InvalidInput:
-    return InvalidInput(f"looks like a {kind}, but {_ADDRESS_FAULTS.get(error.kind, 'does not parse as one')}")
-
-
-def _complaint(content: str | bytes) -> str:
+def _complaint(content: str | bytes, asked: Asked) -> str:
     if isinstance(content, bytes):
-        return f"{len(content)} bytes that are no frame, message or value of the protocol"
+        return _of_nothing(content, "", asked)
     text = content.strip()
     if not text:
         return "there is nothing to explain"
-    if (data := _unhex(text)) is not None:
-        return f"{len(data)} bytes in hex that are no frame, message or value of the protocol"
-    if _BASE58.fullmatch(text) and len(text) in range(45, 60):
+    read = decoded(text)
+    if read is not None and (read[1] in {"hex", "JSON"} or asked.channel is not None):
+        return _of_nothing(read[0], f" in {read[1]}", asked)
+    if BASE58.fullmatch(text) and len(text) in _KEY_LIKE:
         return "looks like a key or an id, but its checksum does not fit: a character is wrong or missing"
-    return f"{len(text)} characters of no form that is known here (see mina-webrtc inspect --help)"
+    return (
+        f"{_count(len(text), 'character')} of no form that is known here: JSON, PEM, SDP, an address (/…), a URL of "
+        "signaling, a key or an id, or bytes in hex, base58 or base64"
+    )
+
+
+def _of_nothing(data: bytes, form: str, asked: Asked) -> str:
+    nothing = f"{_count(len(data), 'byte')}{form}: no frame"
+    if asked.channel is None:
+        return f"{nothing}, message or value of the protocol"
+    return f"{nothing} and no message {why_no_message(data, asked)}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from mina_webrtc.cli.inspect_found import Asked, Facts, blob
 from mina_webrtc.errors import DecryptionError, InvalidInput, KeyFormatError, MinaWebrtcError, SdpError, SignalError
-from mina_webrtc.identity import ChainId, PeerId, PublicKey, sdp_hash
+from mina_webrtc.identity import ChainId, PeerId, PublicKey, SecretKey, sdp_hash
 from mina_webrtc.wire.address import DialAddress, Libp2pAddress, SignalingMethod
-from mina_webrtc.wire.auth import ConnectionAuth
+from mina_webrtc.wire.auth import NONCE, ConnectionAuth
 from mina_webrtc.wire.candidate import is_candidate, is_usable
 from mina_webrtc.wire.sdp import SdpFacts, read_sdp
 from mina_webrtc.wire.signal import Answer, Offer, P2pConnectionResponse
 
 _CANDIDATES = 64
 """Candidates of an SDP that are listed; no more than 32 are ever used (§6)."""
+NO_POINT = "its bytes are not a point on the curve, so no key belongs to it"
+OVERHEAD = 28
+"""Bytes that sealing adds: nonce and tag (§2)."""
 _NETWORKS = {ChainId.DEVNET: "devnet", ChainId.MAINNET: "mainnet"}
+
+
+def read_peer(value: str | bytes) -> PeerId:
+    """Who a public key or a peer id names: any of its texts, or the 32 bytes. Raises `InvalidInput`."""
+    if isinstance(value, bytes):
+        return PeerId.from_bytes(value)
+    text = value.strip()
+    if text.startswith(("12D3", "Qm")):
+        return PeerId.from_libp2p(text)
+    with suppress(InvalidInput):
+        return PublicKey.parse(text).peer_id
+    return PeerId.parse(text)
 
 
 def of_peer(peer: PeerId) -> Facts:
@@ -27,14 +43,29 @@ def of_peer(peer: PeerId) -> Facts:
             "public_key": str(peer.public_key),
         }
     except KeyFormatError:
-        return {"peer_id": str(peer), "note": "its bytes are not a point on the curve, so no key belongs to it"}
+        return {"peer_id": str(peer), "note": NO_POINT}
 
 
-def of_chain(chain: ChainId) -> Facts:
-    """Which network it is; the id of an unknown one is not repeated, since 32 bytes may be a secret as well."""
-    network = _NETWORKS.get(chain)
-    if network is None:
-        return {"network": "none that is known here"}
+def is_point(data: bytes) -> bool:
+    """Whether the bytes are a public key."""
+    try:
+        PublicKey.from_bytes(data)
+    except KeyFormatError:
+        return False
+    return True
+
+
+def of_secret(key: SecretKey) -> Facts:
+    """The public side of a secret key, and nothing else of it."""
+    return {"secret": "not shown", **of_peer(key.peer_id)}
+
+
+def of_chain(chain: ChainId, *, shown: bool = False) -> Facts:
+    """Which network it is; unless `shown`, the id of an unknown one is not repeated, since 32 bytes that are no key
+    may be a secret."""
+    network = _NETWORKS.get(chain, "none that is known here")
+    if chain not in _NETWORKS and not shown:
+        return {"network": network}
     return {"network": network, "chain_id": str(chain), "libp2p_preshared_key": chain.preshared_key().hex()}
 
 
@@ -120,25 +151,34 @@ def of_response(response: P2pConnectionResponse) -> Facts:
     return facts
 
 
-def of_sealed(data: bytes, asked: Asked, peer: PublicKey | None = None) -> Facts:
-    """What is sealed between two identities (§2): its size, and its content if the keys for it are given."""
-    facts: Facts = {"bytes": len(data), "nonce": data[:12].hex()}
+def of_sealed(data: bytes, asked: Asked, peer: PublicKey | None = None, *, certain: bool = True) -> Facts:
+    """What is sealed between two identities (§2): its size, and its content if the keys for it are given. What is not
+    `certain` to be sealed may be a secret: then nothing of it is shown before it opens."""
+    facts: Facts = {"bytes": len(data)}
+    nonce: Facts = {"nonce": data[:NONCE].hex()}
     try:
-        cipher = asked.cipher(peer)
-        if cipher is None:
-            return {**facts, "sealed": "give --key-file and --peer, the keys of its two ends, to see inside"}
-        return {**facts, "opened": _opened(cipher.open(data))}
+        content = open_sealed(data, asked, peer)
+        if content is not None:
+            return facts | nonce | {"opened": _opened(content)}
+        told = "give --key-file and --peer, the keys of its two ends, to see inside"
     except DecryptionError:
-        return {**facts, "sealed": "not between these two keys, or changed"}
+        told = "not between these two keys, or changed"
     except MinaWebrtcError as error:
-        return {**facts, "sealed": str(error)}
+        told = str(error)
+    return facts | (nonce if certain else {}) | {"sealed": told}
+
+
+def open_sealed(data: bytes, asked: Asked, peer: PublicKey | None = None) -> bytes | None:
+    """The content; None without keys. Raises `DecryptionError` or `NonContributoryKeyError`."""
+    cipher = asked.cipher(peer)
+    return None if cipher is None else cipher.open(data)
 
 
 def _opened(content: bytes) -> Facts:
     with_kind: list[tuple[str, Any, Any]] = [
         ("offer", Offer.from_json, of_offer),
         ("connection response", P2pConnectionResponse.from_json, of_response),
-        ("connection auth", ConnectionAuth.from_bytes, _of_hashes),
+        ("connection auth", ConnectionAuth.from_bytes, _hashes),
     ]
     for kind, read, tell in with_kind:
         try:
@@ -148,6 +188,10 @@ def _opened(content: bytes) -> Facts:
     return {"kind": "something else", "content": blob(content)}
 
 
-def _of_hashes(auth: ConnectionAuth) -> Facts:
-    raw = bytes(auth)
-    return {"offer_sdp_sha256": raw[:32].hex(), "answer_sdp_sha256": raw[32:].hex()}
+def _hashes(auth: ConnectionAuth) -> Facts:
+    return of_hashes(bytes(auth))
+
+
+def of_hashes(auth: bytes) -> Facts:
+    """The two hashes that a connection auth is."""
+    return {"offer_sdp_sha256": auth[:32].hex(), "answer_sdp_sha256": auth[32:].hex()}

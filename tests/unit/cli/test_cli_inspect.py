@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.unit.cli.conftest import Cli
-from tests.unit.cli.inspecting import ANSWER, KEY, OFFER, OTHER, SDP, ends_well, first
+from tests.unit.cli.inspecting import ANSWER, KEY, OFFER, OTHER, SDP, ends_well, first, is_point
 
-from mina_webrtc import ChainId, PeerId, PublicKey
+from mina_webrtc import ChainId, PeerId
 from mina_webrtc._backend import base58check_encode, frame_chunks
 from mina_webrtc.cli.inspect import MAX_INPUT
 from mina_webrtc.cli.inspect_found import Asked
-from mina_webrtc.cli.inspect_messages import MAX_FRAMES
+from mina_webrtc.cli.inspect_messages import MAX_LISTED
 from mina_webrtc.cli.inspect_text import explain
 from mina_webrtc.errors import InvalidInput
 from mina_webrtc.keybox import MIN_ITERATIONS, MIN_MEMORY, KeyBox, libp2p_text
@@ -103,7 +103,7 @@ def test_frames_with_their_chunks_and_what_is_missing() -> None:
     told = first(ask + whole + block[0], asked)
     assert told["kind"] == "2 frames"
     assert told["unfinished"]["payload_bytes"] == len(whole) - 4
-    many = first(ask * (MAX_FRAMES + 7), asked)
+    many = first(ask * (MAX_LISTED + 7), asked)
     assert many["frames_not_shown"] == 7
 
 
@@ -120,10 +120,21 @@ def test_what_fits_several_channels_is_told_for_each() -> None:
     assert first(encode_message(Channel.BEST_TIP, GetNext()).hex(), Asked(channel=Channel.BEST_TIP))["channel"] == 3
 
 
-def test_other_readings_are_named() -> None:
+def test_other_readings_are_told() -> None:
     told = first(bytes(range(64)).hex())
     assert told["kind"] == "signature"
-    assert {"kind": "connection auth (not encrypted)", "form": "hex"} in told["could_also_be"]
+    assert {
+        "kind": "connection auth (not encrypted)",
+        "form": "hex",
+        "offer_sdp_sha256": bytes(range(32)).hex(),
+        "answer_sdp_sha256": bytes(range(32, 64)).hex(),
+    } in told["could_also_be"]
+
+
+def test_other_readings_are_told_in_the_tree(cli: Cli) -> None:
+    shown = cli("inspect", bytes(range(64)).hex()).out
+    assert "connection auth (not encrypted)  (hex)" in shown
+    assert f"answer sdp sha256: {bytes(range(32, 64)).hex()}" in shown
 
 
 @pytest.mark.parametrize(
@@ -247,7 +258,8 @@ def test_keys_for_what_is_sealed(cli: Cli, tmp_path: Path, monkeypatch: pytest.M
         (["{"], 1, "JSON"),
         (["{}"], 1, "JSON of nothing that is known"),
         (['{"chain_id":1}'], 1, "lacks the field sdp"),
-        (["[1,2]"], 1, "shorter than anything encrypted"),
+        (["[255,255]"], 1, "2 bytes in JSON: no frame, message or value"),
+        (["[1,256]"], 1, "numbers from 0 to 255"),
         (["--", "-----BEGIN PRIVATE KEY-----"], 1, "PEM"),
         (["ffff"], 1, "2 bytes in hex"),
     ],
@@ -321,13 +333,5 @@ def test_long_inputs_take_no_long_time(character: str) -> None:
 
 
 def test_ids_off_the_curve_are_told() -> None:
-    point = next(bytes([n]) + bytes(31) for n in range(256) if not _is_point(bytes([n]) + bytes(31)))
+    point = next(bytes([n]) + bytes(31) for n in range(256) if not is_point(bytes([n]) + bytes(31)))
     assert "not a point on the curve" in first(str(PeerId.from_bytes(point)))["note"]
-
-
-def _is_point(data: bytes) -> bool:
-    try:
-        PublicKey.from_bytes(data)
-    except InvalidInput:
-        return False
-    return True
