@@ -31,6 +31,8 @@ const WORDS: usize = 2;
 /// Bytes of a block, and its limbs: 2¹⁸⁷² < 58³²⁰.
 const BLOCK_BYTES: usize = 234;
 const BLOCK: usize = 32;
+/// Bytes from which on blocks are quicker than passes over everything.
+const LEAST: usize = 1_280;
 /// Limbs of the largest product, and of those that are not divided further: what is quickest.
 const LARGEST: usize = 256;
 const TILE: usize = 16;
@@ -214,7 +216,7 @@ fn characters<const N: usize>(limbs: &[u64]) -> Zeroizing<Vec<u8>> {
 fn limbs_of_bytes(data: &[u8]) -> Zeroizing<Vec<u64>> {
     let blocks = data.len().div_ceil(BLOCK_BYTES);
     let mut limbs = Zeroizing::new(Vec::new());
-    if blocks <= 1 {
+    if data.len() < LEAST {
         limbs.resize(data.len() * BLOCK / BLOCK_BYTES + 1, 0);
         fill_block(data, &mut limbs);
     } else {
