@@ -1,9 +1,9 @@
 //! base58 and base58check (§1).
 //!
 //! Both directions are quadratic, but on words of seven or eight bytes and many digits at once, several of them in one
-//! pass. What is written is cut into blocks, which are joined by Karatsuba's products; for what is read, that gains
-//! nothing up to the 16 KiB that the protocol allows. An offer of 3 KiB takes some tens of microseconds, less where
-//! [`wide`] can be used. Buffers are wiped, since secret keys pass through here.
+//! pass. What is written is cut into blocks, which are joined by Karatsuba's products; for what is read, that gained
+//! nothing at 3 KiB. An offer of 3 KiB takes some tens of microseconds. Buffers
+//! are wiped, since secret keys pass through here.
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -11,8 +11,9 @@ use zeroize::Zeroizing;
 use crate::Result;
 use crate::error::Base58Fault;
 
-#[cfg(target_arch = "x86_64")]
-mod wide;
+mod blocks;
+
+use blocks::{BLOCK, BLOCK_BYTES, LARGEST};
 
 const ALPHABET: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 const CHECKSUM: usize = 4;
@@ -28,50 +29,8 @@ const WORD_BITS: u32 = 56;
 /// Words taken in by one pass over the limbs: what is quickest.
 const WORDS: usize = 2;
 
-/// Bytes of a block, and its limbs: 2¹⁸⁷² < 58³²⁰.
-const BLOCK_BYTES: usize = 234;
-const BLOCK: usize = 32;
 /// Bytes from which on blocks are quicker than passes over everything.
 const LEAST: usize = 1_280;
-/// Limbs of the largest product, and of those that are not divided further: what is quickest.
-const LARGEST: usize = 256;
-const TILE: usize = 16;
-/// What `n` limbs are scaled by when `n` others come below them, for each `n` from a block on: at `n..2 * n`.
-const FACTORS: [u64; 2 * LARGEST] = {
-    let mut factors = [0; 2 * LARGEST];
-    let mut size = BLOCK;
-    factors[size] = 1;
-    let mut byte = 0;
-    while byte < BLOCK_BYTES {
-        let (mut carry, mut at) = (0, size);
-        while at < 2 * size {
-            (factors[at], carry) = divide(((factors[at] as u128) << 8) + carry);
-            at += 1;
-        }
-        byte += 1;
-    }
-    while size < LARGEST {
-        let (mut carry, mut column) = (0, 0);
-        while column < 2 * size {
-            let mut at = if column < size { 0 } else { column - size + 1 };
-            while at <= column && at < size {
-                carry += factors[size + at] as u128 * factors[size + column - at] as u128;
-                at += 1;
-            }
-            (factors[2 * size + column], carry) = divide(carry);
-            column += 1;
-        }
-        size *= 2;
-    }
-    factors
-};
-
-/// Remainder and quotient of a limb's radix.
-#[allow(clippy::cast_possible_truncation)] // the remainder
-const fn divide(sum: u128) -> (u64, u128) {
-    ((sum % LIMB as u128) as u64, sum / LIMB as u128)
-}
-
 /// What 13 digits are scaled by when decoding, but for their 2¹³: just below 2⁶⁴.
 const STEP: u64 = 29u64.pow(13);
 /// Such steps in one pass over the words, the digits that they make room for, and the words that these take.
@@ -106,7 +65,7 @@ const NONE: u8 = 0xff;
 #[must_use]
 pub fn encode(data: &[u8]) -> String {
     let zeros = data.iter().take_while(|byte| **byte == 0).count();
-    let whole = written(&data[zeros..]);
+    let whole = characters(&limbs_of_bytes(&data[zeros..]));
     let padding = whole.iter().take_while(|digit| **digit == ALPHABET[0]).count();
     let digits = core::str::from_utf8(&whole[padding..]).unwrap_or_default(); // of the alphabet, all of them
     let mut text = String::with_capacity(zeros + digits.len());
@@ -125,7 +84,7 @@ pub fn decode(text: &str, limit: usize) -> Result<Vec<u8>> {
         return Err(Base58Fault::Character { index }.into());
     }
     let zeros = text.iter().take_while(|character| **character == ALPHABET[0]).count();
-    let words = read(&text[zeros..]);
+    let words = words_of_digits(&text[zeros..]);
     let mut data = vec![0; zeros];
     data.reserve_exact(words.len() * 8);
     if let Some((top, rest)) = words.split_last() {
@@ -182,24 +141,14 @@ fn words_of_bytes<const N: usize>(data: &[u8]) -> Zeroizing<Vec<u64>> {
     words
 }
 
-/// A number in characters, perhaps with leading zeros.
-fn written(data: &[u8]) -> Zeroizing<Vec<u8>> {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(limbs) = wide::limbs_of_bytes(data) {
-        return characters::<{ wide::DIGITS }>(&limbs);
-    }
-    characters::<DIGITS>(&limbs_of_bytes(data))
-}
-
-/// Limbs of so many digits in characters.
+/// Limbs in characters, perhaps with leading zeros.
 #[allow(clippy::cast_possible_truncation)] // digits of a limb, and a fraction below 2⁶⁴
-fn characters<const N: usize>(limbs: &[u64]) -> Zeroizing<Vec<u8>> {
-    let radix = const { 58u64.pow(N as u32) };
-    let bits = const { 58u64.pow(N as u32).ilog2() };
-    let mut whole = Zeroizing::new(vec![0; limbs.len() * N]);
-    for (limb, part) in limbs.iter().rev().zip(whole.chunks_exact_mut(N)) {
+fn characters(limbs: &[u64]) -> Zeroizing<Vec<u8>> {
+    let bits = const { LIMB.ilog2() };
+    let mut whole = Zeroizing::new(vec![0; limbs.len() * DIGITS]);
+    for (limb, part) in limbs.iter().rev().zip(whole.chunks_exact_mut(DIGITS)) {
         // The limb by its radix in units of 2⁻⁶⁴, too much by at most 3; the next limb's is more by at least 42.
-        let reciprocal = (1u128 << (64 + bits)) / u128::from(radix);
+        let reciprocal = const { (1u128 << (64 + LIMB.ilog2())) / LIMB as u128 };
         let mut fraction = ((u128::from(*limb) * reciprocal) >> bits) as u64 + 3;
         for pair in part.as_chunks_mut().0 {
             let (rest, digits) = halves(u128::from(fraction) * (58 * 58));
@@ -225,11 +174,11 @@ fn limbs_of_bytes(data: &[u8]) -> Zeroizing<Vec<u64>> {
         limbs.resize(blocks * BLOCK, 0);
         for (data, limbs) in data.rchunks(BLOCK_BYTES).zip(limbs.chunks_exact_mut(BLOCK)) {
             fill_block(data, limbs);
-            carry_over::<LIMB>(limbs);
+            carry_over(limbs);
         }
-        join_all(&mut limbs);
+        blocks::join(&mut limbs);
     }
-    carry_over::<LIMB>(&mut limbs);
+    carry_over(&mut limbs);
     let used = limbs.iter().rposition(|limb| *limb != 0).map_or(0, |last| last + 1);
     limbs.truncate(used);
     limbs
@@ -244,143 +193,24 @@ fn fill_block(data: &[u8], limbs: &mut [u64]) {
             *carry = *word;
         }
         for limb in &mut limbs[..used] {
-            *limb = pass(&mut carries, *limb, shift_in::<WORD_BITS, LIMB>);
+            *limb = pass(&mut carries, *limb, shift_in);
         }
         while carries != [0; WORDS] {
-            limbs[used] = pass(&mut carries, 0, shift_in::<WORD_BITS, LIMB>);
+            limbs[used] = pass(&mut carries, 0, shift_in);
             used += 1;
         }
     }
 }
 
-/// Brings all limbs below the radix; what is left over.
-fn carry_over<const RADIX: u64>(limbs: &mut [u64]) -> u64 {
+/// Brings all limbs below the radix. Nothing is left over: see [`limbs_of_bytes`].
+fn carry_over(limbs: &mut [u64]) {
     let mut carry = 0;
     for limb in limbs {
-        let sum = *limb % RADIX + carry;
-        let over = u64::from(sum >= RADIX);
-        carry = *limb / RADIX + over;
-        *limb = sum - over * RADIX;
+        let sum = *limb % LIMB + carry;
+        let over = u64::from(sum >= LIMB);
+        carry = *limb / LIMB + over;
+        *limb = sum - over * LIMB;
     }
-    carry
-}
-
-/// Joins blocks by twos up to the largest, and those one after the other, the most significant ones first.
-fn join_all(limbs: &mut [u64]) {
-    let room = limbs.len().min(2 * LARGEST);
-    let (mut columns, mut middle) = (Zeroizing::new(vec![0; room]), Zeroizing::new(vec![0; room]));
-    let mut sums = Zeroizing::new(vec![0; room]);
-    let mut join = |pair: &mut [u64]| {
-        let size = pair.len() / 2;
-        let (low, high) = pair.split_at(size);
-        let columns = &mut columns[..2 * size];
-        multiply(high, &FACTORS[size..2 * size], columns, &mut sums, &mut middle);
-        for (column, limb) in columns.iter_mut().zip(low) {
-            *column += u128::from(*limb);
-        }
-        settle(columns, pair);
-    };
-    let mut size = BLOCK;
-    while size < LARGEST && size < limbs.len() {
-        limbs.chunks_exact_mut(2 * size).for_each(&mut join);
-        size *= 2;
-    }
-    let blocks = limbs.len() / LARGEST;
-    for start in (0..blocks.saturating_sub(1)).rev() {
-        for lower in start..blocks - 1 {
-            join(&mut limbs[lower * LARGEST..][..2 * LARGEST]);
-        }
-    }
-}
-
-/// Columns as limbs below 58¹⁰ + 2¹⁰, and without any waiting for the one before. Columns of 256 such limbs by factors
-/// are below 2¹²⁵·³.
-#[allow(clippy::cast_possible_truncation)] // what is below 2⁶⁴, and the low word of a column
-fn settle(columns: &[u128], limbs: &mut [u64]) {
-    let reciprocal = const { (1 << 122) / LIMB as u128 };
-    let (mut below, mut over) = (0, 0);
-    for (column, limb) in columns.iter().zip(limbs) {
-        // In units of 16 limbs. It is too small by less than 1.7 of them, and does not know what is below 2⁶²: the
-        // remainder is below 2⁶² + 1.7 · 2⁶²·⁶ < 2⁶⁴.
-        let quotient = halves(u128::from((column >> 62) as u64) * reciprocal).1;
-        let remainder = (*column as u64).wrapping_sub(quotient.wrapping_mul(16 * LIMB));
-        // The column below gives its quotient, less than 2⁶²·⁷; both in units of 16 are below 2⁶⁴, their carry below 2⁹.
-        let sum = (remainder >> 4) + below;
-        let carry = ((u128::from(sum) * reciprocal) >> 118) as u64;
-        *limb = remainder.wrapping_add(below << 4).wrapping_sub(carry.wrapping_mul(LIMB)) + over;
-        (below, over) = (quotient, carry);
-    }
-}
-
-/// The columns of `one · other`, which have the same number of limbs: twice as many, no carries between them.
-///
-/// Karatsuba's sums add up to 16 limbs, below 2⁶³. Their columns may exceed 2¹²⁸, but those of the product do not, and
-/// so they can be counted modulo 2¹²⁸.
-fn multiply(one: &[u64], other: &[u64], columns: &mut [u128], sums: &mut [u64], middle: &mut [u128]) {
-    if one.iter().all(|limb| *limb == 0) {
-        columns.fill(0);
-    } else if let (Ok(one), Ok(other), Ok(columns)) =
-        (one.try_into(), other.try_into(), (&mut *columns).try_into())
-    {
-        multiply_tile(one, other, columns);
-    } else {
-        let (sums, more_sums) = sums.split_at_mut(one.len());
-        let (middle, more) = middle.split_at_mut(one.len());
-        karatsuba(one, other, columns, sums, middle, |one, other, columns| {
-            multiply(one, other, columns, more_sums, more);
-        });
-    }
-}
-
-fn multiply_tile(one: &[u64; TILE], other: &[u64; TILE], columns: &mut [u128; 2 * TILE]) {
-    for (column, other) in columns.iter_mut().zip(other) {
-        *column = u128::from(one[0]) * u128::from(*other);
-    }
-    columns[TILE..].fill(0);
-    for (at, one) in one.iter().enumerate().skip(1) {
-        for (column, other) in columns[at..][..TILE].iter_mut().zip(other) {
-            *column = column.wrapping_add(u128::from(*one) * u128::from(*other));
-        }
-    }
-}
-
-/// Three products of half the length.
-#[inline]
-fn karatsuba(
-    one: &[u64],
-    other: &[u64],
-    columns: &mut [u128],
-    sums: &mut [u64],
-    middle: &mut [u128],
-    mut multiply: impl FnMut(&[u64], &[u64], &mut [u128]),
-) {
-    let half = one.len() / 2;
-    let ((one_low, one_high), (other_low, other_high)) =
-        (one[..2 * half].split_at(half), other[..2 * half].split_at(half));
-    let (one_sum, other_sum) = sums[..2 * half].split_at_mut(half);
-    for at in 0..half {
-        (one_sum[at], other_sum[at]) = (one_low[at] + one_high[at], other_low[at] + other_high[at]);
-    }
-    let (low, high) = columns[..4 * half].split_at_mut(2 * half);
-    multiply(one_sum, other_sum, middle);
-    multiply(one_low, other_low, low);
-    multiply(one_high, other_high, high);
-    let ((low, low_end), (high, high_end)) = (low.split_at_mut(half), high.split_at_mut(half));
-    let (middle, middle_end) = middle[..2 * half].split_at(half);
-    for at in 0..half {
-        let both = low_end[at].wrapping_sub(high[at]);
-        low_end[at] = middle[at].wrapping_sub(low[at]).wrapping_add(both);
-        high[at] = middle_end[at].wrapping_sub(high_end[at]).wrapping_sub(both);
-    }
-}
-
-/// A number in digits as 64-bit words, the least ones first.
-fn read(text: &[u8]) -> Zeroizing<Vec<u64>> {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(words) = wide::words_of_digits(text) {
-        return Zeroizing::new(words);
-    }
-    words_of_digits(text)
 }
 
 /// Digits, the most significant ones first, as 64-bit words, the least ones first.
@@ -413,8 +243,8 @@ fn words_of_digits(text: &[u8]) -> Zeroizing<Vec<u64>> {
 }
 
 /// A group of digits.
-fn value<const N: usize>(group: &[u8]) -> [u64; N] {
-    let mut number = [0; N];
+fn value(group: &[u8]) -> [u64; SPAN] {
+    let mut number = [0; SPAN];
     for ten in group.rchunks(DIGITS).rev() {
         let mut carry =
             ten.iter().fold(0, |value, digit| value * 58 + u64::from(VALUES[usize::from(*digit)]));
@@ -455,14 +285,14 @@ const fn exchange(carry: &mut u64, (limb, over): (u64, u64)) -> u64 {
     limb
 }
 
-/// `limb · 2^BITS + carry` as remainder and quotient of the radix, roughly: with an estimated quotient and the carry
+/// `limb · 2⁵⁶ + carry` as remainder and quotient of the radix, roughly: with an estimated quotient and the carry
 /// simply added, limbs stay below 2.5 times the radix, and no step waits for the one before.
 #[inline]
 #[allow(clippy::cast_possible_truncation)] // the high half of a product, and a constant below 2⁶²
-fn shift_in<const BITS: u32, const RADIX: u64>(limb: u64, carry: u64) -> (u64, u64) {
-    let reciprocal = const { ((1u128 << (64 + BITS)) / RADIX as u128) as u64 };
+fn shift_in(limb: u64, carry: u64) -> (u64, u64) {
+    let reciprocal = const { ((1u128 << (64 + WORD_BITS)) / LIMB as u128) as u64 };
     let quotient = halves(u128::from(limb) * u128::from(reciprocal)).1;
-    let remainder = (limb << BITS).wrapping_sub(quotient.wrapping_mul(RADIX));
+    let remainder = (limb << WORD_BITS).wrapping_sub(quotient.wrapping_mul(LIMB));
     (remainder + carry, quotient)
 }
 
@@ -515,7 +345,9 @@ mod tests {
             };
             (0..length).map(|_| next()).collect()
         });
-        let long = (780..1_100).step_by(13).chain([3_072]).flat_map(|length| {
+        // and around what a block, the fewest bytes in blocks, and powers of two of blocks hold
+        let edges = [234, 1_280, 1_872, 3_744].into_iter().flat_map(|edge| edge - 1..=edge + 1);
+        let long = (780..1_100).step_by(13).chain(edges).chain([3_072]).flat_map(|length| {
             let mixed = (0..length).map(|at: u32| (at * 89 % 251).to_le_bytes()[0]).collect();
             let one = core::iter::once(1).chain(core::iter::repeat_n(0, length as usize)).collect();
             [mixed, one, vec![0xff; length as usize], vec![0xaa; length as usize]]
@@ -550,34 +382,6 @@ mod tests {
             let text = encode(&data);
             assert_eq!(text, slow_encode(&data));
             assert_eq!(decode(&text, text.len()), Ok(data));
-        }
-    }
-
-    /// Runs of bytes that carry far, at every alignment to limbs and blocks.
-    #[test]
-    #[cfg(target_arch = "x86_64")]
-    fn wide_and_narrow_agree() {
-        let mut state = 7u64;
-        let mut draw = move |below: usize| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            usize::try_from(state >> 33).unwrap() % below
-        };
-        for _ in 0..300 {
-            let length = 800 + draw(400);
-            let mut data = vec![1 + draw(255).to_le_bytes()[0]];
-            while data.len() < length {
-                let byte = [0x00, 0xff, 0x80, 0x7f, draw(256).to_le_bytes()[0]][draw(5)];
-                data.extend(core::iter::repeat_n(byte, 1 + draw(90)));
-            }
-            let Some(limbs) = wide::limbs_of_bytes(&data) else {
-                eprintln!("not tested: this processor has no AVX-512 IFMA");
-                return;
-            };
-            let narrow = characters::<DIGITS>(&limbs_of_bytes(&data));
-            let text: Vec<u8> = narrow.iter().copied().skip_while(|digit| *digit == ALPHABET[0]).collect();
-            let wide = characters::<{ wide::DIGITS }>(&limbs);
-            assert!(wide.iter().copied().skip_while(|digit| *digit == ALPHABET[0]).eq(text.iter().copied()));
-            assert_eq!(wide::words_of_digits(&text), Some(words_of_digits(&text).to_vec()));
         }
     }
 

@@ -3,7 +3,7 @@
 //! The sections that comments cite are those of `docs/protocol.md`. Nothing here panics on any input: whatever a
 //! peer sends becomes a value or an [`Error`].
 
-#![deny(unsafe_code)] // but to call what was compiled for a processor that has just been identified
+#![forbid(unsafe_code)]
 
 pub mod base58;
 pub mod bin_prot;
