@@ -14,7 +14,7 @@ from tests.interop.swarm import Swarm, children, component
 
 __all__ = ["children"]  # a fixture that is used by being here
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(330)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 SIZE = 20
 TURNS = 90
@@ -100,13 +100,16 @@ class Churn(Swarm):
         return {name: report["peers"] for name, report in zip(names, reports, strict=True) if name in self.began}
 
     async def rest(self, within: float) -> dict[str, dict[str, Any]]:
-        """What the witnesses hold when all of the core are connected, and none of them is up to anything."""
+        """What the witnesses hold when all of the core are connected, over one socket each, and at rest."""
         async with asyncio.timeout(within):
             while True:
                 reports = {name: await self.report(name, held=True) for name in WITNESSES}
-                if all(report["peers"] == CORE - {name} and not report["attempts"] for name, report in reports.items()):
+                if all(self.rests(name, **report) for name, report in reports.items()):
                     return reports
                 await asyncio.sleep(0.5)
+
+    def rests(self, name: str, *, peers: set[str], attempts: int, sockets: int, **_: Any) -> bool:
+        return peers == CORE - {name} and not attempts and sockets == len(peers)
 
 
 async def test_twenty_processes_of_which_one_dies_and_one_begins_every_two_seconds() -> None:
@@ -115,7 +118,7 @@ async def test_twenty_processes_of_which_one_dies_and_one_begins_every_two_secon
         await swarm.spawn(*sorted(CORE))
         for name in sorted(CORE):
             await swarm.enter(name)
-        before = await swarm.rest(within=20)
+        before = await swarm.rest(within=60)
         await swarm.spawn(*newcomers)
         await asyncio.gather(*(swarm.enter(name) for name in newcomers))
 
@@ -129,7 +132,7 @@ async def test_twenty_processes_of_which_one_dies_and_one_begins_every_two_secon
             assert not apart, f"turn {turn}: {sorted(apart)} are not connected with the others: {links}"
 
         await swarm.finish()
-        after = await swarm.rest(within=40)
+        after = await swarm.rest(within=90)
         for name in WITNESSES:
             then, now = before[name], after[name]
             assert (now["fds"], now["tasks"]) == (then["fds"], then["tasks"])
