@@ -45,13 +45,15 @@ class Consent:
         pair any more. `soon`: the first check is not to wait."""
         clock = asyncio.get_running_loop().time
         pause = 0.0 if soon else CONSENT_PACE
+        # nobody nominates a pair before a check over it was answered
+        self._pair, self._heard = self._nominated(), clock()
         try:
             while True:
                 await asyncio.sleep(_spread(pause))
                 pair = self._nominated()
                 if pair is None:
                     return None
-                if pair is not self._pair:  # nobody nominates a pair before a check over it was answered
+                if pair is not self._pair:
                     self._pair, self._heard = pair, clock()
                 self._begin(pair)
                 if await self._answer(_spread(self._retry)):

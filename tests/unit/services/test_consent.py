@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from typing import Any
 
 import pytest
+from aioice import stun
 from tests.unit.services.virtual import Agent, Network, join, run_virtually
 
-from mina_webrtc.services.consent import MAX_OUTSTANDING
+from mina_webrtc.services.consent import MAX_OUTSTANDING, Consent
 from mina_webrtc.services.endpoints import Address
 
 ROUND_TRIPS = [0.02, 0.2, 0.8, 1.0, 2.5, 6.0]
@@ -57,14 +59,17 @@ def test_behind_a_queue_that_fills_late_answers_count(monkeypatch: pytest.Monkey
     run_virtually(monkeypatch, test)
 
 
+@pytest.mark.parametrize("after", [0.0, 30.0])
 @pytest.mark.parametrize("round_trip", ROUND_TRIPS)
-def test_a_peer_that_vanishes_is_noticed_in_time(monkeypatch: pytest.MonkeyPatch, round_trip: float) -> None:
+def test_a_peer_that_vanishes_is_noticed_in_time(
+    monkeypatch: pytest.MonkeyPatch, round_trip: float, after: float
+) -> None:
     async def test() -> None:
         network = Network()
         network.delay = lambda *_: round_trip / 2
         a, b = Agent(network, "192.0.2.1", controlling=True), Agent(network, "192.0.2.2")
         await join(a, b)
-        await asyncio.sleep(30)
+        await asyncio.sleep(after)
         network.delay = lambda *_: None
         await asyncio.sleep(7)
         assert (a.lost, b.lost) == ([], [])
@@ -96,5 +101,21 @@ def test_lost_checks_are_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (a.lost, b.lost) == ([], [])
         for agent in (a, b):
             await agent.ice.close()
+
+    run_virtually(monkeypatch, test)
+
+
+def test_silence_counts_from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the first check waits, because the round trip is known already."""
+
+    async def test() -> None:
+        async def ask(pair: object) -> None:
+            await asyncio.sleep(12.0)
+            raise stun.TransactionTimeout
+
+        pair: Any = object()
+        begin = asyncio.get_running_loop().time()
+        assert await Consent(lambda: pair, ask, 12.0).run(soon=False) is not None
+        assert asyncio.get_running_loop().time() - begin < 13
 
     run_virtually(monkeypatch, test)
