@@ -191,9 +191,8 @@ class IceAgent(Connection):
             super().check_incoming(message, addr, protocol)
 
     def check_complete(self, pair: CandidatePair) -> None:
-        """Peers nominate with every check of theirs, as we do, and those may
-        be on their way when the first has worked: of them the best pair counts (RFC 5245 §8.1.1.2), and not the last,
-        as in aioice. Later the peer means it."""
+        """Peers nominate with every check of theirs, as we do, and those may be on their way when the first has worked:
+        of them the best pair counts (RFC 5245 §8.1.1.2), and not the last, as in aioice. Later the peer means it."""
         now, chosen = asyncio.get_running_loop().time(), self._nominated.get(1)
         super().check_complete(pair)
         if chosen is None:
@@ -310,7 +309,8 @@ class IceAgent(Connection):
             self._lost(f"no sign of it for {silence:.1f} s")
 
     async def _ask(self, pair: CandidatePair) -> None:
-        request, key = self.build_request(pair, nominate=False), (self.remote_password or "").encode()
+        # nominated again, as Chrome does: a peer that took another of the pairs we checked comes to this one
+        request, key = self.build_request(pair, nominate=True), (self.remote_password or "").encode()
         await cast(Endpoint, pair.protocol).ask(request, pair.remote_addr, key, self._settings.consent_timeout)
 
     def protocol_lost(self, protocol: StunProtocol) -> None:

@@ -24,6 +24,13 @@ def open_(network: Network) -> list[str]:
     return [host for (host, _), wire in network.wires.items() if not wire.closing]
 
 
+async def talk(a: Agent, b: Agent) -> None:
+    a.ice.transmit(b"\x80there")
+    b.ice.transmit(b"\x80back")
+    await asyncio.sleep(1)
+    assert (a.data, b.data, a.lost, b.lost) == ([b"\x80back"], [b"\x80there"], [], [])
+
+
 def test_what_lost_is_closed_and_the_rest_works(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         network = Network()
@@ -35,10 +42,7 @@ def test_what_lost_is_closed_and_the_rest_works(monkeypatch: pytest.MonkeyPatch)
         assert len(open_(network)) == len(a.ice._protocols) + len(b.ice._protocols) < 8
         assert {pair.protocol for pair in a.ice._check_list} <= set(a.ice._protocols)
         await asyncio.sleep(120)  # with consent checks
-        a.ice.transmit(b"\x80there")
-        b.ice.transmit(b"\x80back")
-        await asyncio.sleep(1)
-        assert (a.data, b.data, a.lost, b.lost) == ([b"\x80back"], [b"\x80there"], [], [])
+        await talk(a, b)
         await a.ice.close()
         await b.ice.close()
         assert open_(network) == []
@@ -46,22 +50,43 @@ def test_what_lost_is_closed_and_the_rest_works(monkeypatch: pytest.MonkeyPatch)
     run_virtually(monkeypatch, test)
 
 
-def test_a_pair_that_only_the_peer_nominated_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """aioice nominates with every check, and both sides need not end with the same pair."""
+def test_both_come_to_the_pair_of_the_controlling_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aioice nominates with every check, and the sides may begin with different pairs."""
 
     async def test() -> None:
         network = Network()
         a, b = Agent(network, *OURS, controlling=True), Agent(network, THEIRS[0])
         await join(a, b)
         await asyncio.sleep(SETTLING)
+        here = a.ice._nominated[1].local_addr
+        theirs = next(c for c in b.ice.remote_candidates if (c.host, c.port) != here)
+        b.ice._nominated[1] = CandidatePair(b.ice._protocols[0], theirs)
+        await asyncio.sleep(2 * UNUSED)
+        assert b.ice._nominated[1].remote_addr == here
+        assert sorted(open_(network)) == sorted([here[0], THEIRS[0]])
+        await talk(a, b)
+        await a.ice.close()
+        await b.ice.close()
+
+    run_virtually(monkeypatch, test)
+
+
+def test_a_pair_that_only_the_peer_nominated_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain aioice says only once which pair it goes on with, and we may have another one by then."""
+
+    async def test() -> None:
+        network = Network()
+        a, b = Agent(network, *OURS), Agent(network, THEIRS[0], controlling=True)
+        ask = b.ice.build_request
+        await join(a, b)
+        monkeypatch.setattr(b.ice, "build_request", lambda pair, nominate: ask(pair, nominate=False))
+        await asyncio.sleep(SETTLING)
         here = a.ice._nominated[1]
         theirs = next(c for c in b.ice.remote_candidates if (c.host, c.port) != here.local_addr)
         other = b.ice._nominated[1] = CandidatePair(b.ice._protocols[0], theirs)
         await asyncio.sleep(4 * UNUSED)
         assert sorted(open_(network)) == sorted([here.local_addr[0], other.remote_addr[0], THEIRS[0]])
-        b.ice.transmit(b"\x80data")
-        await asyncio.sleep(1)
-        assert (a.data, a.lost, b.lost) == ([b"\x80data"], [], [])
+        await talk(a, b)
         await a.ice.close()
         await b.ice.close()
 
@@ -92,20 +117,19 @@ def test_another_pair_that_the_peer_nominates_later_is_used(monkeypatch: pytest.
         network = Network()
         a, b = Agent(network, *OURS[:2], controlling=True), Agent(network, THEIRS[0])
         await join(a, b)
-        first = a.ice._nominated[1].local_addr
-        spare = next(e for e in a.ice._protocols if e.local_candidate.host != first[0])
+        first = a.ice._nominated[1]
+        spare = cast(Endpoint, next(e for e in a.ice._protocols if e is not first.protocol))
+        other = CandidatePair(spare, first.remote_candidate)
         key = (a.ice.remote_password or "").encode()
-        pair = next((p for p in a.ice._check_list if p.protocol is spare), None)
-        target = (THEIRS[0], 4000)
-        for nominate in [False] * 12 + [True]:
-            request = a.ice.build_request(pair or a.ice._nominated[1], nominate=nominate)
-            cast(Endpoint, spare).heard = True
-            await cast(Endpoint, spare).ask(request, target, key, 1)
+        for _ in range(12):
+            spare.heard = True
+            await spare.ask(a.ice.build_request(other, nominate=False), other.remote_addr, key, 1)
             await asyncio.sleep(UNUSED / 3)
-        assert b.ice._nominated[1].remote_addr[0] == spare.local_candidate.host
-        b.ice.transmit(b"\x80data")
-        await asyncio.sleep(1)
-        assert (a.data, a.lost, b.lost) == ([b"\x80data"], [], [])
+        assert b.ice._nominated[1].remote_addr == first.local_addr
+        a.ice._nominated[1] = other
+        await asyncio.sleep(UNUSED)
+        assert b.ice._nominated[1].remote_addr == other.local_addr
+        await talk(a, b)
         await a.ice.close()
         await b.ice.close()
 
