@@ -98,7 +98,7 @@ if not NATIVE_MISSING:
             env={**os.environ, "PYTHONPATH": str(PACKAGE.parent), "MYPYPATH": str(PACKAGE.parent)},
             capture_output=True,
             text=True,
-            timeout=55,
+            timeout=300,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
