@@ -2,8 +2,8 @@
 //!
 //! Both directions are quadratic, but on words of seven or eight bytes and many digits at once, several of them in one
 //! pass. What is written is cut into blocks, which are joined by Karatsuba's products; for what is read, that gained
-//! nothing at 3 KiB. An offer of 3 KiB takes some tens of microseconds. Buffers
-//! are wiped, since secret keys pass through here.
+//! nothing at 3 KiB. An offer of 3 KiB takes some tens of microseconds. Buffers are wiped, since secret keys pass
+//! through here.
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -131,9 +131,9 @@ fn checksum(body: &[u8]) -> [u8; CHECKSUM] {
     [a, b, c, d]
 }
 
-/// Big-endian bytes in words of `N`, the least ones first.
-fn words_of_bytes<const N: usize>(data: &[u8]) -> Zeroizing<Vec<u64>> {
-    let (first, rest) = data.as_rchunks::<N>();
+/// Big-endian bytes in words of seven, the least ones first.
+fn words_of_bytes(data: &[u8]) -> Zeroizing<Vec<u64>> {
+    let (first, rest) = data.as_rchunks::<WORD>();
     let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
     let mut words = Zeroizing::new(Vec::with_capacity(rest.len() + 1));
     words.extend(rest.iter().rev().map(|word| number(word)));
@@ -163,13 +163,13 @@ fn characters(limbs: &[u64]) -> Zeroizing<Vec<u8>> {
 /// Limbs that are not brought below the radix lose nothing: none is negative, so that what is below `58¹⁰ⁿ` has no limb
 /// after the n-th, and no carry leaves them.
 fn limbs_of_bytes(data: &[u8]) -> Zeroizing<Vec<u64>> {
-    let blocks = data.len().div_ceil(BLOCK_BYTES);
     let mut limbs = Zeroizing::new(Vec::new());
     if data.len() < LEAST {
         limbs.resize(data.len() * BLOCK / BLOCK_BYTES + 1, 0);
         fill_block(data, &mut limbs);
     } else {
         // Products are of so many limbs as a power of two has, up to the largest.
+        let blocks = data.len().div_ceil(BLOCK_BYTES);
         let blocks = blocks.next_power_of_two().min(blocks.next_multiple_of(LARGEST / BLOCK));
         limbs.resize(blocks * BLOCK, 0);
         for (data, limbs) in data.rchunks(BLOCK_BYTES).zip(limbs.chunks_exact_mut(BLOCK)) {
@@ -187,7 +187,7 @@ fn limbs_of_bytes(data: &[u8]) -> Zeroizing<Vec<u64>> {
 /// Bytes of a block in passes over its limbs.
 fn fill_block(data: &[u8], limbs: &mut [u64]) {
     let mut used = 0;
-    for group in words_of_bytes::<WORD>(data).chunks(WORDS).rev() {
+    for group in words_of_bytes(data).chunks(WORDS).rev() {
         let mut carries = [0; WORDS];
         for (carry, word) in carries.iter_mut().rev().zip(group) {
             *carry = *word;

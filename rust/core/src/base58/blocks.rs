@@ -105,11 +105,7 @@ fn multiply(one: &[u64], other: &[u64], columns: &mut [u128], sums: &mut [u64], 
     {
         multiply_tile(one, other, columns);
     } else {
-        let (sums, more_sums) = sums.split_at_mut(one.len());
-        let (middle, more) = middle.split_at_mut(one.len());
-        karatsuba(one, other, columns, sums, middle, |one, other, columns| {
-            multiply(one, other, columns, more_sums, more);
-        });
+        karatsuba(one, other, columns, sums, middle);
     }
 }
 
@@ -126,28 +122,22 @@ fn multiply_tile(one: &[u64; TILE], other: &[u64; TILE], columns: &mut [u128; 2 
 }
 
 /// Three products of half the length.
-#[inline]
-fn karatsuba(
-    one: &[u64],
-    other: &[u64],
-    columns: &mut [u128],
-    sums: &mut [u64],
-    middle: &mut [u128],
-    mut multiply: impl FnMut(&[u64], &[u64], &mut [u128]),
-) {
+fn karatsuba(one: &[u64], other: &[u64], columns: &mut [u128], sums: &mut [u64], middle: &mut [u128]) {
     let half = one.len() / 2;
+    let (sums, more_sums) = sums.split_at_mut(2 * half);
+    let (middle, more) = middle.split_at_mut(2 * half);
     let ((one_low, one_high), (other_low, other_high)) =
         (one[..2 * half].split_at(half), other[..2 * half].split_at(half));
-    let (one_sum, other_sum) = sums[..2 * half].split_at_mut(half);
+    let (one_sum, other_sum) = sums.split_at_mut(half);
     for at in 0..half {
         (one_sum[at], other_sum[at]) = (one_low[at] + one_high[at], other_low[at] + other_high[at]);
     }
     let (low, high) = columns[..4 * half].split_at_mut(2 * half);
-    multiply(one_sum, other_sum, middle);
-    multiply(one_low, other_low, low);
-    multiply(one_high, other_high, high);
+    multiply(one_sum, other_sum, middle, more_sums, more);
+    multiply(one_low, other_low, low, more_sums, more);
+    multiply(one_high, other_high, high, more_sums, more);
     let ((low, low_end), (high, high_end)) = (low.split_at_mut(half), high.split_at_mut(half));
-    let (middle, middle_end) = middle[..2 * half].split_at(half);
+    let (middle, middle_end) = middle.split_at(half);
     for at in 0..half {
         let both = low_end[at].wrapping_sub(high[at]);
         low_end[at] = middle[at].wrapping_sub(low[at]).wrapping_add(both);
