@@ -17,10 +17,10 @@ from mina_webrtc.wire.address import (
     SignalingMethod,
     parse_address,
 )
+from mina_webrtc.wire.method import SIGNAL_PATH
 from mina_webrtc.wire.multiaddr import is_multiaddr
 
 URL = re.compile(r"https?://\S+", re.IGNORECASE)
-_SIGNAL_PATH = "/mina/webrtc/signal"
 _METHODS = ("http", "https", "https_proxy", "proxied", "p2p")
 _LEGACY = re.compile(r"/2[1-9A-HJ-NP-Za-km-z]+/")
 _FAULTS = {
@@ -74,9 +74,9 @@ def _of_url(text: str) -> SignalingMethod:
         name, port = url.hostname or "", url.port
     except ValueError:
         raise InvalidInput("looks like a URL, but has a host or a port that is none") from None
-    prefix, mark, rest = url.path.partition(_SIGNAL_PATH)
+    prefix, mark, rest = url.path.partition(SIGNAL_PATH)
     if not mark or rest.strip("/") or url.query or url.fragment:
-        raise InvalidInput(f"looks like a URL, but not of signaling: that ends with {_SIGNAL_PATH}")
+        raise InvalidInput(f"looks like a URL, but not of signaling: that ends with {SIGNAL_PATH}")
     try:
         host = Host.parse(f"[{name}]" if ":" in name else name)
         if prefix.strip("/"):

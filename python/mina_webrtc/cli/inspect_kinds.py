@@ -11,7 +11,6 @@ from mina_webrtc.cli.inspect_found import Asked, Facts, Found
 from mina_webrtc.cli.inspect_json import read_answer, read_box, read_host, read_offer, read_response, read_signal
 from mina_webrtc.cli.inspect_messages import of_frames, of_payload
 from mina_webrtc.cli.inspect_values import (
-    OVERHEAD,
     of_chain,
     of_hashes,
     of_peer,
@@ -24,7 +23,7 @@ from mina_webrtc.cli.inspect_values import (
 from mina_webrtc.errors import CryptoError, InvalidInput
 from mina_webrtc.identity import ChainId, SecretKey, Signature
 from mina_webrtc.keyfile import parse_secret
-from mina_webrtc.wire.auth import HASHES, SEALED
+from mina_webrtc.wire.auth import HASHES, OVERHEAD, SEALED
 
 Value = str | bytes
 Reader = Callable[[Value, Asked], Facts]

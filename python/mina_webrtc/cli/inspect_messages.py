@@ -10,7 +10,6 @@ from typing import Any
 from mina_webrtc.cli.inspect_found import Asked, Facts, Found, blob
 from mina_webrtc.cli.inspect_values import (
     NO_POINT,
-    OVERHEAD,
     is_point,
     of_address,
     of_chain,
@@ -23,7 +22,7 @@ from mina_webrtc.cli.inspect_values import (
 from mina_webrtc.errors import BinProtError, CryptoError, FrameError, InvalidInput
 from mina_webrtc.identity import ChainId, PeerId, PublicKey, SecretKey, Signature
 from mina_webrtc.keybox import PRIVATE, PUBLIC
-from mina_webrtc.wire.auth import SEALED
+from mina_webrtc.wire.auth import OVERHEAD, SEALED
 from mina_webrtc.wire.channels import Channel
 from mina_webrtc.wire.messages import Message, OfferToYou, Part, Rpc, RpcResponse, decode_initial_peers, decode_message
 from mina_webrtc.wire.sealed import MAX_SEALED, EncryptedAnswer, EncryptedOffer
@@ -44,13 +43,15 @@ def explain_bytes(data: bytes, form: str, asked: Asked) -> Iterator[Found]:
     """Everything that the bytes can be, likeliest first: what opens with the keys, frames whose lengths fit, values by
     their length, messages, the beginning of a frame, and what 32 bytes or sealed ones may be as well as anything else.
     With a channel only what can stand on it."""
-    anywhere = asked.channel is None
-    framed = anywhere or (asked.channel is not None and asked.channel.framed)
-    if anywhere or not framed:
+    channel = asked.channel
+    anywhere = channel is None
+    framed = channel is None or channel.framed
+    unframed = channel is None or not channel.framed
+    if unframed:
         yield from _opened(data, form, asked)
     frames = list(_frames(data, form, asked)) if framed else []
     yield from frames
-    if len(data) == SEALED and (anywhere or not framed):
+    if len(data) == SEALED and unframed:
         yield Found("connection auth (encrypted)", form, of_sealed(data, asked), certain=False)
     if anywhere:
         yield from _by_length(data, form)

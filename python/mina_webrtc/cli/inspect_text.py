@@ -30,8 +30,8 @@ from mina_webrtc.cli.inspect_values import of_peer, of_sdp, of_secret
 from mina_webrtc.errors import Base58Error, InvalidInput, KeyFileError, KeyFormatError
 from mina_webrtc.identity import PeerId, SecretKey
 from mina_webrtc.keybox import read_plaintext
+from mina_webrtc.wire.method import SIGNAL_PATH
 
-_GET_PATH = "/mina/webrtc/signal/"
 _HTTP = re.compile(r"(?:[A-Z]+ (\S+) HTTP/[0-9.]+|HTTP/[0-9.]+ [0-9]{3}\b[^\r\n]*)(?:\r?\n|\Z)")
 _HEADERS_END = re.compile(r"\r?\n\r?\n")
 _PRIVATE_BASE64 = "CAESQ"
@@ -115,7 +115,7 @@ def _of_http(text: str, target: str, asked: Asked) -> Iterator[Found]:
 
 def _get_path(text: str) -> str | None:
     """The offer in it."""
-    path, mark, rest = text.partition(_GET_PATH)
+    path, mark, rest = text.partition(SIGNAL_PATH + "/")
     offer = BASE58.match(rest)
     return offer[0] if mark and offer and not BASE58.fullmatch(path) else None
 

@@ -17,8 +17,6 @@ from mina_webrtc.wire.signal import Answer, Offer, P2pConnectionResponse
 _CANDIDATES = 64
 """Candidates of an SDP that are listed; no more than 32 are ever used (§6)."""
 NO_POINT = "its bytes are not a point on the curve, so no key belongs to it"
-OVERHEAD = 28
-"""Bytes that sealing adds: nonce and tag (§2)."""
 _NETWORKS = {ChainId.DEVNET: "devnet", ChainId.MAINNET: "mainnet"}
 
 

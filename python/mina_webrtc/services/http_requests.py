@@ -15,11 +15,11 @@ from mina_webrtc.errors import InvalidInput, SignalError
 from mina_webrtc.services.base import SignalHandler
 from mina_webrtc.services.http_connection import HEADERS, Connection, ServerLimits, plain_ip, source_of
 from mina_webrtc.services.resolve import Network
+from mina_webrtc.wire.method import SIGNAL_PATH
 from mina_webrtc.wire.signal import Offer, P2pConnectionResponse, offer_from_get
 
 log = logging.getLogger("mina_webrtc.http")
 
-_SIGNAL = "/mina/webrtc/signal"
 _HEALTH = "/healthz"
 _JSON = "application/json"
 _PREFLIGHT = {
@@ -97,13 +97,13 @@ class Requests:
         if path == _HEALTH:
             if _allowed(request, "GET", "HEAD"):
                 return _Answer(200, b'{"status":"ok"}', _JSON)
-        elif path == _SIGNAL:
+        elif path == SIGNAL_PATH:
             if _allowed(request, "POST"):
                 offer = await self._posted(request)
                 return await self._ask(offer, request, connection)
-        elif path.startswith(_SIGNAL + "/"):
+        elif path.startswith(SIGNAL_PATH + "/"):
             if _allowed(request, "GET"):
-                offer = self._got(path[len(_SIGNAL) + 1 :])
+                offer = self._got(path[len(SIGNAL_PATH) + 1 :])
                 return await self._ask(offer, request, connection)
         else:
             raise _refusal(404, "nothing is here")

@@ -11,7 +11,9 @@ from mina_webrtc.wire.json import Bytes, parse_bytes
 HASHES = 64
 """Bytes of a `ConnectionAuth`: two SHA-256 hashes."""
 NONCE = 12
-SEALED = NONCE + HASHES + 16
+OVERHEAD = NONCE + 16
+"""Bytes that sealing adds: nonce and tag (§2)."""
+SEALED = HASHES + OVERHEAD
 """Bytes of a `ConnectionAuthEncrypted`, always."""
 _JSON_LIMIT = 4 * SEALED + 1024
 """Every number with its comma, and some white space."""

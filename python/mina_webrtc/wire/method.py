@@ -17,7 +17,8 @@ MAX_TEXT = 4096
 MAX_PREFIX = 1024
 """UTF-8 bytes of a `proxied` prefix; servers take request lines of some 8 KiB."""
 
-_SIGNAL_PATH = "/mina/webrtc/signal"
+SIGNAL_PATH = "/mina/webrtc/signal"
+"""What a URL of signaling ends with; in a GET the offer follows (§5)."""
 _WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
 _WHITE_SPACE += "\u2028\u2029\u202f\u205f\u3000"
 """Unicode White_Space, which is what the reference trims; Python's own list has more."""
@@ -68,7 +69,7 @@ class Http(SignalingMethod, frozen=True):
 
     def http_url(self) -> str:
         """The URL, built from its parts; the port is always written."""
-        return f"http://{self.host}:{self.port}{_SIGNAL_PATH}"
+        return f"http://{self.host}:{self.port}{SIGNAL_PATH}"
 
 
 class Https(SignalingMethod, frozen=True):
@@ -85,7 +86,7 @@ class Https(SignalingMethod, frozen=True):
 
     def http_url(self) -> str:
         """The URL, built from its parts; the port is always written."""
-        return f"https://{self.host}:{self.port}{_SIGNAL_PATH}"
+        return f"https://{self.host}:{self.port}{SIGNAL_PATH}"
 
 
 class HttpsProxy(SignalingMethod, frozen=True):
@@ -105,7 +106,7 @@ class HttpsProxy(SignalingMethod, frozen=True):
 
     def http_url(self) -> str:
         """The gateway's URL for the cluster."""
-        return f"https://{self.host}:{self.port}/clusters/{self.cluster}{_SIGNAL_PATH}"
+        return f"https://{self.host}:{self.port}/clusters/{self.cluster}{SIGNAL_PATH}"
 
 
 class Proxied(SignalingMethod, frozen=True):
@@ -133,7 +134,7 @@ class Proxied(SignalingMethod, frozen=True):
         """Exactly one slash before and after the prefix; an empty one or `/` gives none (§5)."""
         prefix = quote(self.prefix.strip("/"), safe=_URL_PATH)
         path = f"/{prefix}" if prefix else ""
-        return f"{self.scheme}://{self.host}:{self.port}{path}{_SIGNAL_PATH}"
+        return f"{self.scheme}://{self.host}:{self.port}{path}{SIGNAL_PATH}"
 
 
 class Relayed(SignalingMethod, frozen=True):
