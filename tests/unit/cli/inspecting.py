@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mina_webrtc import ChainId, PublicKey, SecretKey
+from mina_webrtc import ChainId, SecretKey
 from mina_webrtc.cli.inspect_found import Asked, Found, as_json, print_tree
 from mina_webrtc.cli.inspect_text import explain
 from mina_webrtc.errors import InvalidInput
@@ -36,11 +36,3 @@ def ends_well(content: str | bytes, asked: Asked | None = None) -> list[Found]:
     json.dumps(as_json(found[0], found[1:]))
     print_tree(found[0], found[1:])
     return found
-
-
-def is_point(data: bytes) -> bool:
-    try:
-        PublicKey.from_bytes(data)
-    except InvalidInput:
-        return False
-    return True

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.unit.cli.conftest import Cli
-from tests.unit.cli.inspecting import ANSWER, KEY, OFFER, OTHER, SDP, ends_well, first, is_point
+from tests.unit.cli.inspecting import ANSWER, KEY, OFFER, OTHER, SDP, ends_well, first
 
 from mina_webrtc import ChainId, PeerId
 from mina_webrtc._backend import base58check_encode, frame_chunks
@@ -19,6 +19,7 @@ from mina_webrtc.cli.inspect import MAX_INPUT
 from mina_webrtc.cli.inspect_found import Asked
 from mina_webrtc.cli.inspect_messages import MAX_LISTED
 from mina_webrtc.cli.inspect_text import explain
+from mina_webrtc.cli.inspect_values import is_point
 from mina_webrtc.errors import InvalidInput
 from mina_webrtc.keybox import MIN_ITERATIONS, MIN_MEMORY, KeyBox, libp2p_text
 from mina_webrtc.wire.auth import ConnectionAuth

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.cli.conftest import Cli
-from tests.unit.cli.inspecting import ANSWER, KEY, OFFER, OTHER, SDP, ends_well, first, is_point
+from tests.unit.cli.inspecting import ANSWER, KEY, OFFER, OTHER, SDP, ends_well, first
 
 from mina_webrtc import ChainId
 from mina_webrtc._backend import base58_encode, frame_chunks
@@ -18,6 +18,7 @@ from mina_webrtc.cli.inspect import Kind
 from mina_webrtc.cli.inspect_found import Asked
 from mina_webrtc.cli.inspect_messages import MAX_LISTED, PERHAPS_SEALED
 from mina_webrtc.cli.inspect_text import explain
+from mina_webrtc.cli.inspect_values import is_point
 from mina_webrtc.errors import InvalidInput
 from mina_webrtc.identity import Cipher
 from mina_webrtc.keybox import PUBLIC, libp2p_text

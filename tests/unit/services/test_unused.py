@@ -12,7 +12,7 @@ from tests.unit.services.test_turn import adapters, turn
 from tests.unit.services.virtual import Agent, Network, join, run_virtually
 
 from mina_webrtc.services import unused
-from mina_webrtc.services.endpoints import Endpoint
+from mina_webrtc.services.endpoints import Address, Endpoint
 from mina_webrtc.services.ice import SETTLING
 from mina_webrtc.services.unused import UNUSED
 
@@ -29,6 +29,14 @@ async def talk(a: Agent, b: Agent) -> None:
     b.ice.transmit(b"\x80back")
     await asyncio.sleep(1)
     assert (a.data, b.data, a.lost, b.lost) == ([b"\x80back"], [b"\x80there"], [], [])
+
+
+def disagree(a: Agent, b: Agent) -> tuple[Address, Address]:
+    """`b` goes on with another pair than `a`; the two addresses of `a` in them."""
+    here = a.ice._nominated[1].local_addr
+    candidate = next(c for c in b.ice.remote_candidates if (c.host, c.port) != here)
+    other = b.ice._nominated[1] = CandidatePair(b.ice._protocols[0], candidate)
+    return here, other.remote_addr
 
 
 def test_what_lost_is_closed_and_the_rest_works(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,9 +66,7 @@ def test_both_come_to_the_pair_of_the_controlling_side(monkeypatch: pytest.Monke
         a, b = Agent(network, *OURS, controlling=True), Agent(network, THEIRS[0])
         await join(a, b)
         await asyncio.sleep(SETTLING)
-        here = a.ice._nominated[1].local_addr
-        theirs = next(c for c in b.ice.remote_candidates if (c.host, c.port) != here)
-        b.ice._nominated[1] = CandidatePair(b.ice._protocols[0], theirs)
+        here, _ = disagree(a, b)
         await asyncio.sleep(2 * UNUSED)
         assert b.ice._nominated[1].remote_addr == here
         assert sorted(open_(network)) == sorted([here[0], THEIRS[0]])
@@ -81,11 +87,9 @@ def test_a_pair_that_only_the_peer_nominated_stays(monkeypatch: pytest.MonkeyPat
         await join(a, b)
         monkeypatch.setattr(b.ice, "build_request", lambda pair, nominate: ask(pair, nominate=False))
         await asyncio.sleep(SETTLING)
-        here = a.ice._nominated[1]
-        theirs = next(c for c in b.ice.remote_candidates if (c.host, c.port) != here.local_addr)
-        other = b.ice._nominated[1] = CandidatePair(b.ice._protocols[0], theirs)
+        here, other = disagree(a, b)
         await asyncio.sleep(4 * UNUSED)
-        assert sorted(open_(network)) == sorted([here.local_addr[0], other.remote_addr[0], THEIRS[0]])
+        assert sorted(open_(network)) == sorted([here[0], other[0], THEIRS[0]])
         await talk(a, b)
         await a.ice.close()
         await b.ice.close()
