@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 
+from mina_webrtc.cli.streams import prepare_streams
 from mina_webrtc.errors import BackendError
 
 NEEDS = frozenset({"rich", "typer"})
@@ -13,6 +14,7 @@ NEEDS = frozenset({"rich", "typer"})
 def main() -> int:
     """Runs the command line on `sys.argv` and returns the exit code."""
     warnings.showwarning = _warn
+    prepare_streams()
     try:
         from mina_webrtc.cli.app import main as run
     except ModuleNotFoundError as error:

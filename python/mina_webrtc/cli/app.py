@@ -14,7 +14,6 @@ from mina_webrtc.cli.doctor import doctor
 from mina_webrtc.cli.inspect import inspect
 from mina_webrtc.cli.keygen import keygen
 from mina_webrtc.cli.node import node
-from mina_webrtc.cli.shell import prepare_streams
 from mina_webrtc.errors import MinaWebrtcError
 
 # No markup: the help is plain text that any pager, pipe and screen reader can read.
@@ -53,7 +52,6 @@ def program(
 
 def main() -> int:
     """Runs the command line on `sys.argv` and returns the exit code; foreseeable failures are one line on stderr."""
-    prepare_streams()
     try:
         app(prog_name="mina-webrtc")
     except SystemExit as end:

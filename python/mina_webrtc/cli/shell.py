@@ -1,15 +1,12 @@
-"""What stands around a command: standard streams, logging, the event loop, output."""
+"""What stands around a command: standard input, logging, the event loop, output."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
-import os
 import sys
 from collections.abc import Callable, Coroutine
-from io import TextIOWrapper
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import typer
@@ -21,27 +18,6 @@ if TYPE_CHECKING:
     from mina_webrtc.machines.vocab import IcePath, PeerReady
 
 T = TypeVar("T")
-
-
-STANDARD = 2
-"""The last of the three descriptors that every program has."""
-
-
-def prepare_streams() -> None:
-    """Closed ones among the three standard streams become the null device: otherwise the first sockets get their
-    numbers, which libuv aborts on, and Python prints to stdout what is meant for stderr. Characters that the
-    terminal's encoding lacks are escaped."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STANDARD:
-        os.set_inheritable(descriptor, True)
-    os.close(descriptor)
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
-        elif isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    if isinstance(sys.stdin, TextIOWrapper):
-        sys.stdin.reconfigure(errors="surrogateescape")
 
 
 def standard_input() -> TextIO:

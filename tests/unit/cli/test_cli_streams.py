@@ -70,6 +70,7 @@ def test_an_unknown_backend_is_one_line() -> None:
     done = _run("", "--version", MINA_WEBRTC_BACKEND="neither")
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr == b"mina-webrtc: MINA_WEBRTC_BACKEND is 'neither'; it must be native, pure or unset\n"
+    assert _run("2>&-", "--version", MINA_WEBRTC_BACKEND="neither").stdout == b""
 
 
 WITHOUT_NATIVE = """
